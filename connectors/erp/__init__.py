@@ -1,0 +1,1 @@
+"""Connectors whose systems keep the books: one folder a vendor."""

@@ -1,0 +1,1 @@
+"""Tryton (https://www.tryton.org) as an ERP: one folder for everything that knows its REST interface."""

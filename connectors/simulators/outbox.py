@@ -1,0 +1,93 @@
+"""The queue of a vendor's webhooks in its store: an event waits there from the commit of its effect until every copy was acknowledged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from connectors.simulators.clock import unix_s
+from connectors.simulators.exchange import Event
+from connectors.simulators.store import Store
+
+FIRST_RETRY_S = 0.2
+SLOWEST_RETRY_S = 5.0
+LIFETIME_S = 72 * 3600.0  # vendors go on for one to three days
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event that is due; `payload` are the bytes to send, the same at each attempt."""
+
+    position: int
+    id: str
+    type: str
+    payload: bytes
+    created_at_s: float
+    acknowledged_copies: int
+    failed_attempts: int
+
+
+class Outbox:
+    """The events of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(self, event: Event) -> None:
+        """Enqueue, inside the caller's transaction."""
+        at = unix_s()
+        self._store.db.execute(
+            "INSERT INTO events (id, type, order_key, payload, created_at_s, next_at_s) VALUES (?, ?, ?, ?, ?, ?)",
+            (event.id, event.type, event.order_key, json.dumps(event.payload | {"id": event.id}), at, at),
+        )
+
+    def due(self, *, at_s: float, limit: int, besides: Collection[int]) -> list[Waiting]:
+        """The first pending event of each order key, where its time has come.
+
+        Args:
+            at_s: the time, Unix seconds.
+            limit: at most so many.
+            besides: positions of those that are on their way already.
+        """
+        rows = self._store.db.execute(
+            "SELECT position, id, type, payload, created_at_s, acknowledged_copies, failed_attempts FROM events AS e"
+            " WHERE state = 'pending' AND next_at_s <= ? AND position = (SELECT min(position) FROM events AS f"
+            " WHERE f.order_key = e.order_key AND f.state = 'pending') ORDER BY next_at_s, position LIMIT ?",
+            (at_s, limit + len(besides)),
+        )
+        due = [Waiting(row[0], row[1], row[2], row[3].encode(), row[4], row[5], row[6]) for row in rows if row[0] not in besides]
+        return due[:limit]
+
+    def next_due_s(self, *, after_s: float) -> float | None:
+        """When the next retry is, Unix seconds; None where none waits."""
+        row = self._store.db.execute("SELECT min(next_at_s) FROM events WHERE state = 'pending' AND next_at_s > ?", (after_s,)).fetchone()
+        return None if row[0] is None else float(row[0])
+
+    def acknowledge(self, event: Waiting, *, copies: int) -> None:
+        """One more copy was taken; after the last one the event is delivered."""
+        taken = event.acknowledged_copies + 1
+        state = "delivered" if taken >= copies else "pending"
+        with self._store.transaction():
+            self._store.db.execute("UPDATE events SET acknowledged_copies = ?, state = ? WHERE position = ?", (taken, state, event.position))
+
+    def postpone(self, event: Waiting) -> None:
+        """An attempt failed: later again, or never where the event has outlived itself."""
+        at = unix_s()
+        delay = min(FIRST_RETRY_S * 2.0 ** min(event.failed_attempts, 10), SLOWEST_RETRY_S)
+        state = "given_up" if at - event.created_at_s > LIFETIME_S else "pending"
+        with self._store.transaction():
+            self._store.db.execute(
+                "UPDATE events SET failed_attempts = failed_attempts + 1, next_at_s = ?, state = ? WHERE position = ?",
+                (at + delay, state, event.position),
+            )
+
+    def counts(self) -> dict[str, int]:
+        """Number of events by state: `pending`, `delivered`, `given_up`."""
+        found = dict(self._store.db.execute("SELECT state, count(*) FROM events GROUP BY state").fetchall())
+        return {state: found.get(state, 0) for state in ("pending", "delivered", "given_up")}
+
+    def latest(self, *, limit: int) -> list[dict[str, object]]:
+        """Payloads, newest first: what a vendor's own list of events shows."""
+        rows = self._store.db.execute("SELECT payload FROM events ORDER BY position DESC LIMIT ?", (limit,))
+        return [json.loads(row[0]) for row in rows]

@@ -1,0 +1,103 @@
+"""What a message carries besides its body: CloudEvents 1.0 headers in binary mode (Kafka protocol binding)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from integration_fabric.messages.base import Message
+from integration_fabric.messages.ids import MessageId, System
+
+Headers = Sequence[tuple[str, bytes]]
+
+CONTENT_TYPE = b"application/avro"
+SPEC_VERSION = b"1.0"
+MAX_BUSINESS_KEYS_BYTES = 4096
+"""A header that grows along a chain of messages needs an end; a transaction has about eight business keys of 40 bytes."""
+
+
+class Coordinates(NamedTuple):
+    """Where a record stands in Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One message with what its headers say."""
+
+    body: Message
+    id: MessageId
+    source: str
+    """URI reference of the producer, e.g. `/systems/tryton` or `/subscribers/process.quote-to-activation`."""
+    time: datetime
+    """When it was made, aware UTC."""
+    correlation_id: str
+    """The transaction that it belongs to, the same from the quote to the support entitlement."""
+    causation_id: MessageId | None = None
+    """The message that it answers."""
+    system: System | None = None
+    """The running system that a command is for, or an event is from."""
+    legal_entity: str | None = None
+    business_keys: Mapping[str, str] = field(default_factory=dict)
+    traceparent: str | None = None
+    tracestate: str | None = None
+    position: Coordinates | None = None
+    """Where it was taken from; none before it is published."""
+
+
+def to_headers(envelope: Envelope, *, dataschema: str) -> list[tuple[str, bytes]]:
+    """Write the headers of one message.
+
+    Args:
+        envelope: The message.
+        dataschema: URI reference of the schema that the value was written with, e.g. `/schemas/ids/7`.
+    """
+    body = envelope.body
+    headers = [
+        ("ce_specversion", SPEC_VERSION),
+        ("ce_id", envelope.id.encode()),
+        ("ce_source", envelope.source.encode()),
+        ("ce_type", body.schema_name.encode()),
+        ("ce_time", envelope.time.isoformat().encode()),
+        ("ce_subject", body.key.encode()),
+        ("ce_dataschema", dataschema.encode()),
+        ("content-type", CONTENT_TYPE),
+        ("ce_correlationid", envelope.correlation_id.encode()),
+        ("ce_businesskeys", write_business_keys(envelope.business_keys).encode()),
+    ]
+    optional = (
+        ("ce_causationid", envelope.causation_id),
+        ("ce_legalentity", envelope.legal_entity),
+        ("ce_system", envelope.system),
+        ("traceparent", envelope.traceparent),
+        ("tracestate", envelope.tracestate),
+    )
+    headers.extend((name, value.encode()) for name, value in optional if value is not None)
+    return headers
+
+
+def text_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> dict[str, str]:
+    """Read headers as text; of several with one name the last counts, and bytes that are not UTF-8 are replaced."""
+    return {name: value.decode("utf-8", "replace") for name, value in headers or () if value is not None}
+
+
+def write_business_keys(keys: Mapping[str, str]) -> str:
+    """Write `quote=Q-1;order=SO-9`; what stands between the separators is percent-encoded."""
+    return ";".join(f"{name}={quote(value, safe=' /:@')}" for name, value in keys.items())
+
+
+def read_business_keys(text: str) -> dict[str, str]:
+    """Read what `write_business_keys` wrote; parts without `=` are passed over."""
+    if not text or len(text) > MAX_BUSINESS_KEYS_BYTES:
+        return {}
+    pairs = (part.partition("=") for part in text.split(";"))
+    return {name: unquote(value) if "%" in value else value for name, equals, value in pairs if equals}

@@ -1,0 +1,419 @@
+"""The subscriber loop: take, lanes, executor, commit. One event loop owns all of its state; the consumer's thread only sends it events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from integration_fabric.messages.errors import FabricError, FailureClass, Fenced
+from integration_fabric.runtime.backing import Backing
+from integration_fabric.runtime.committer import COMMIT_INTERVAL_S, Batch, Committer, UnknownBatch
+from integration_fabric.runtime.executor import Abandoned, DeadLetter, Executor, Result
+from integration_fabric.runtime.lanes import Lane, Lanes, Taken
+from integration_fabric.runtime.ownership import Owned
+from integration_fabric.runtime.policy import AtDeadLetter
+from integration_fabric.runtime.ports import (
+    Aborted,
+    Listener,
+    Pending,
+    ResultUnknown,
+    Snapshot,
+    Stop,
+)
+from integration_fabric.runtime.records import Outgoing, Record, TopicPartition
+from integration_fabric.runtime.subscriber import Running
+from integration_fabric.runtime.takeover import Takeover
+from integration_fabric.telemetry import metrics
+from integration_fabric.telemetry.logs import LOG
+
+
+class LoopState(StrEnum):
+    """What a subscriber is doing in this worker."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    """At a dead letter, until a person decides."""
+    DRAINING = "draining"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one subscriber in one worker."""
+
+    high_messages: int = 5_000
+    """In lanes; at more nothing is taken."""
+    low_messages: int = 2_500
+    """In lanes; at fewer it goes on."""
+    drain: timedelta = timedelta(seconds=10)
+    """For what runs when the worker ends."""
+    revoke: timedelta = timedelta(seconds=3)
+    """For what runs when partitions are handed over; well below the broker's session timeout of 6 s."""
+    burst: int = 64
+    """Messages that one worker coroutine handles before the loop is let go."""
+
+
+class SubscriberLoop(Listener):
+    """Runs one subscriber until it is drained or fails."""
+
+    def __init__(
+        self, *, running: Running, worker: str, backing: Backing, bury: Callable[[DeadLetter], Outgoing], bounds: Bounds | None = None
+    ) -> None:
+        """Join what it needs.
+
+        Args:
+            running: The subscriber.
+            worker: The name of the process, for the activity log.
+            backing: Kafka, SQL, codec and clock, or their stand-ins in memory.
+            bury: Makes the record for the dead-letter topic.
+            bounds: Of memory and time.
+        """
+        self._running, self._bounds = running, bounds or Bounds()
+        self._consumer, self._transactions, self._leases, self._clock = (
+            backing.consumer,
+            backing.transactions,
+            backing.leases,
+            backing.clock,
+        )
+        self._executor = Executor(running=running, codec=backing.codec, clock=backing.clock, bury=bury)
+        self._transaction = asyncio.Lock()
+        self._takeover = Takeover(subscriber=running.name, backing=backing, transaction=self._transaction)
+        self._committer = Committer(subscriber=running.name, worker=worker, backing=backing, transaction=self._transaction)
+        self.state = LoopState.STARTING
+        self.stop: Stop | None = None
+        self._lanes = Lanes()
+        self._owned: dict[TopicPartition, Owned] = {}
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._held = False
+        self._dirty = asyncio.Event()
+        self._drain = asyncio.Event()
+        self._failure: asyncio.Future[None] | None = None
+        self._takeovers: set[asyncio.Task[None]] = set()
+
+    @property
+    def name(self) -> str:
+        """The subscriber's."""
+        return self._running.name
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is in its lanes, done and not committed, or being taken over."""
+        return bool(
+            self._lanes.queued
+            or self._lanes.running
+            or self._takeovers
+            or self._transaction.locked()
+            or any(owned.progress.releasable or owned.fence is None for owned in self._owned.values())
+        )
+
+    def partitions(self) -> Sequence[TopicPartition]:
+        """Those that it handles."""
+        return [partition for partition, owned in self._owned.items() if owned.fence is not None]
+
+    async def run(self) -> None:
+        """Take part in the group until `drain`. Raises what makes the consumer or a takeover impossible."""
+        self._failure = asyncio.get_running_loop().create_future()
+        topics = sorted({kind.topic for kind in self._running.reads})
+        workers = [asyncio.create_task(self._work()) for _ in range(self._running.policy.in_flight)]
+        committing = asyncio.create_task(self._commits())
+        draining = asyncio.create_task(self._drain.wait())
+        try:
+            await self._transactions.start()
+            await self._consumer.start(topics, self)
+            LOG.started(self.name, topics=topics, in_flight=self._running.policy.in_flight)
+            if self.state is LoopState.STARTING:
+                self.state = LoopState.RUNNING
+            await asyncio.wait({draining, committing, self._failure, *workers}, return_when=asyncio.FIRST_COMPLETED)
+            self._raise_failure((committing, *workers))
+            await self._finish()
+        finally:
+            self.state = LoopState.ENDED
+            await self._end([*workers, committing, draining, *self._takeovers])
+
+    def drain(self) -> None:
+        """Ask it to end: what runs is finished and committed, what is queued is left to others."""
+        self._drain.set()
+
+    def _raise_failure(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        assert self._failure is not None
+        for future in (self._failure, *tasks):
+            if future.done() and not future.cancelled() and (error := future.exception()):
+                raise error
+
+    async def _finish(self) -> None:
+        self.state = LoopState.DRAINING
+        self._consumer.hold()
+        self._lanes.drop(list(self._owned))
+        for owned in self._owned.values():
+            owned.leaving.set()
+        quiet = [owned.quiet.wait() for owned in self._owned.values()]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._bounds.drain.total_seconds()):
+                await asyncio.gather(*quiet)
+        with suppress(UnknownBatch):
+            await self._commit()
+
+    async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        # the commit loop lives until the consumer has left: `revoked`, which leaving calls, commits through it
+        await self._consumer.close()
+        await self._transactions.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        metrics.QUEUED.labels(self.name).set(0)
+        metrics.RUNNING.labels(self.name).set(0)
+
+    # -- what the consumer tells
+
+    def assigned(self, partitions: Sequence[TopicPartition], snapshot: Snapshot) -> None:
+        """Begin to take them over."""
+        fresh = []
+        for partition in partitions:
+            owned = Owned(partition, snapshot.epochs[partition], self._clock)
+            self._owned[partition] = owned
+            fresh.append(owned)
+        self._spawn_takeover(fresh)
+
+    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """Finish what runs of them, commit it, forget them."""
+        self._lanes.drop(partitions)
+        leaving = [owned for partition in partitions if (owned := self._owned.get(partition))]
+        for owned in leaving:
+            owned.leaving.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._bounds.revoke.total_seconds()):
+                await asyncio.gather(*(owned.quiet.wait() for owned in leaving))
+                with suppress(UnknownBatch):
+                    await self._commit()
+        self._forget(partitions, lost=False)
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """Forget them at once."""
+        self._forget(partitions, lost=True)
+
+    def taken(self, records: Sequence[Record], snapshot: Snapshot) -> None:
+        """Queue them in their lanes."""
+        if self._drain.is_set():
+            return
+        epochs, owned_by, lanes = snapshot.epochs, self._owned, self._lanes
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            owned = owned_by.get(partition)
+            if owned is None or owned.fence is None or owned.local_epoch != epochs.get(partition):
+                continue
+            if owned.progress.take(record.offset):
+                lanes.put(Taken(record, owned.local_epoch))
+        self._measure()
+        self._wake()
+
+    def failed(self, error: Exception) -> None:
+        """End with this error; the worker starts the subscriber anew."""
+        if self._failure is not None and not self._failure.done():
+            self._failure.set_exception(error)
+
+    # -- taking over
+
+    def _spawn_takeover(self, owned: list[Owned]) -> None:
+        if not owned:
+            return
+        task = asyncio.create_task(self._take_over(owned, rewind=False))
+        self._takeovers.add(task)
+        task.add_done_callback(self._takeovers.discard)
+
+    async def _take_over(self, owned: list[Owned], *, rewind: bool) -> None:
+        """Take them over, however often it takes, for as long as they are ours.
+
+        Args:
+            owned: Assigned together, so taken over together.
+            rewind: Whether to hand out again what was handed out above the committed offset.
+        """
+        began, tries = self._clock.monotonic_s(), 0
+        while mine := [item for item in owned if self._is_mine(item) and not item.leaving.is_set()]:
+            try:
+                if await self._takeover.run(mine):
+                    self._go(mine, began)
+                    await self._consumer.go({item.partition: item.progress.base if rewind else None for item in mine})
+                    return
+            except (Aborted, ResultUnknown, Pending) as error:
+                LOG.commit_failed(self.name, kind="takeover", why=str(error))
+            except FabricError as error:
+                if error.failure is FailureClass.DEFECT:
+                    self.failed(error)
+                    return
+                LOG.commit_failed(self.name, kind="takeover", why=str(error))
+            except Exception as error:  # noqa: BLE001  the worker starts the subscriber anew
+                self.failed(error)
+                return
+            tries += 1
+            await self._clock.sleep(min(0.05 * 2**tries, 2.0))
+
+    def _go(self, owned: Sequence[Owned], began_s: float) -> None:
+        took_ms = (self._clock.monotonic_s() - began_s) * 1000
+        names = [f"{item.partition.topic}/{item.partition.partition}@{item.progress.base}" for item in owned]
+        fence = owned[0].fence
+        LOG.taken_over(self.name, partitions=names, epoch=fence.epoch if fence else 0, took_ms=took_ms)
+        for item in owned:
+            if item.stop is not None and self._running.policy.at_dead_letter is AtDeadLetter.STOP:
+                self._stand_still(item.stop)
+
+    def _is_mine(self, owned: Owned) -> bool:
+        return self._owned.get(owned.partition) is owned
+
+    def _forget(self, partitions: Sequence[TopicPartition], *, lost: bool) -> None:
+        self._lanes.drop(partitions)
+        known = [partition for partition in partitions if partition in self._owned]
+        for partition in known:
+            self._owned.pop(partition).leaving.set()
+        if known:
+            LOG.handed_over(self.name, partitions=[f"{p.topic}/{p.partition}" for p in known], lost=lost)
+        self._measure()
+
+    # -- handling
+
+    async def _work(self) -> None:
+        handled = 0
+        while True:
+            lane = self._lanes.start() if self.stop is None else None
+            if lane is None:
+                future = asyncio.get_running_loop().create_future()
+                self._idle.append(future)
+                await future
+                continue
+            await self._handle(lane)
+            handled += 1
+            if handled % self._bounds.burst == 0:
+                await asyncio.sleep(0)
+
+    async def _handle(self, lane: Lane) -> None:
+        taken = lane.running
+        assert taken is not None
+        record = taken.record
+        owned = self._owned.get(TopicPartition(record.topic, record.partition))
+        if owned is None or owned.local_epoch != taken.epoch or owned.fence is None:
+            self._lanes.finish(lane)
+            return
+        owned.enter()
+        try:
+            result = await self._executor.execute(record, owned.fence, owned.pause)
+            if result.dead_letter is not None:
+                await self._stop_at(owned, result)
+            self._complete(owned, result)
+        except Abandoned:
+            pass
+        except Fenced:
+            self._retake([owned])
+        finally:
+            owned.leave()
+            self._lanes.finish(lane)
+            if self._held:
+                self._measure()
+
+    def _complete(self, owned: Owned, result: Result) -> None:
+        if not self._is_mine(owned):
+            return
+        owned.progress.complete(result.record.offset, result)
+        if owned.progress.releasable:
+            self._dirty.set()
+
+    async def _stop_at(self, owned: Owned, result: Result) -> None:
+        """Remember durably that the subscriber stands still here; Kafka's commit of the dead letter confirms it."""
+        record, dead = result.record, result.dead_letter
+        assert dead is not None
+        assert owned.fence is not None
+        if record.key is None or dead.failure is FailureClass.UNDECODABLE or self._running.policy.at_dead_letter is AtDeadLetter.SKIP:
+            return
+        stop = Stop(owned.partition, record.offset, record.key, dead.code, dead.message)
+        while True:
+            try:
+                await self._leases.stop(owned.fence, stop)
+                break
+            except Fenced:
+                raise
+            except FabricError:
+                await owned.pause(0.5)
+        self._stand_still(stop)
+
+    def _stand_still(self, stop: Stop) -> None:
+        self.stop = stop
+        self.state = LoopState.STOPPED
+        self._consumer.hold()
+        metrics.STOPPED.labels(self.name).set(1)
+        position = f"{stop.partition.topic}/{stop.partition.partition}/{stop.offset}"
+        LOG.stopped(self.name, position=position, key=stop.key.decode("utf-8", "replace"), code=stop.code, why=stop.message)
+
+    def _wake(self) -> None:
+        ready = self._lanes.ready
+        while ready > 0 and self._idle:
+            future = self._idle.popleft()
+            if not future.done():
+                future.set_result(None)
+                ready -= 1
+
+    def _measure(self) -> None:
+        queued = self._lanes.queued
+        if not self._held and queued >= self._bounds.high_messages:
+            self._held = True
+            self._consumer.hold()
+        elif self._held and queued <= self._bounds.low_messages and self.stop is None:
+            self._held = False
+            self._consumer.release()
+        metrics.QUEUED.labels(self.name).set(queued)
+        metrics.RUNNING.labels(self.name).set(self._lanes.running)
+
+    # -- committing
+
+    async def _commits(self) -> None:
+        last = -COMMIT_INTERVAL_S
+        while True:
+            await self._dirty.wait()
+            while self._lanes.ready and (wait := last + COMMIT_INTERVAL_S - self._clock.monotonic_s()) > 0:
+                await self._clock.sleep(min(wait, 0.01))
+            self._dirty.clear()
+            last = self._clock.monotonic_s()
+            with suppress(UnknownBatch):
+                await self._commit()
+
+    async def _commit(self) -> None:
+        try:
+            await self._committer.commit(self._release, self._is_mine)
+        except UnknownBatch as unknown:
+            self._retake([owned for owned, _ in unknown.batch.results.values()])
+            raise
+
+    def _release(self) -> Batch:
+        batch = Batch()
+        for partition, owned in self._owned.items():
+            if owned.fence is not None and (released := owned.progress.release()):
+                batch.results[partition] = (owned, released)
+        return batch
+
+    def _retake(self, owned: Sequence[Owned]) -> None:
+        """Forget what is under way of these partitions, and take them over again if they are still ours."""
+        mine = [item for item in owned if self._is_mine(item)]
+        if not mine:
+            return
+        partitions = [item.partition for item in mine]
+        self._forget(partitions, lost=True)
+        task = asyncio.create_task(self._renew(partitions))
+        self._takeovers.add(task)
+        task.add_done_callback(self._takeovers.discard)
+
+    async def _renew(self, partitions: Sequence[TopicPartition]) -> None:
+        try:
+            snapshot = await self._consumer.retake(partitions)
+        except Exception as error:  # noqa: BLE001  the consumer is gone: the subscriber is started anew
+            self.failed(error)
+            return
+        kept = [partition for partition in partitions if partition in snapshot.epochs and partition not in self._owned]
+        if not kept:
+            return
+        fresh = [Owned(partition, snapshot.epochs[partition], self._clock) for partition in kept]
+        for item in fresh:
+            self._owned[item.partition] = item
+        await self._take_over(fresh, rewind=True)

@@ -1,0 +1,108 @@
+"""Records to envelopes and emitted messages to records. The executor calls it for each message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from integration_fabric.messages.base import Message
+from integration_fabric.messages.envelope import Envelope, read_business_keys, text_headers, to_headers
+from integration_fabric.messages.errors import ContractBroken, Undecodable
+from integration_fabric.messages.ids import MessageId, System, deterministic_id
+from integration_fabric.runtime.outcomes import Emit
+from integration_fabric.runtime.ports import Clock, Codec
+from integration_fabric.runtime.records import Outgoing, Record
+
+MAX_OUTPUT_BYTES = 900_000
+"""Brokers take 1 MiB a record by default; the rest is for headers. A larger one would poison the whole transaction."""
+
+
+def message_id_of(record: Record, headers: Mapping[str, str]) -> MessageId:
+    """The id of a message; one that came without gets one from its coordinates."""
+    found = headers.get("ce_id")
+    return MessageId(found) if found else deterministic_id("record", record.topic, str(record.partition), str(record.offset))
+
+
+def read_envelope(record: Record, codec: Codec, kinds: Mapping[str, type[Message]]) -> Envelope:
+    """Decode one record. Raises Undecodable."""
+    kind = kinds.get(record.topic)
+    if kind is None or record.value is None:
+        raise Undecodable(f"{record.coordinates}: no value, or a topic that is not read here")
+    headers = text_headers(record.headers)
+    get = headers.get
+    identity = message_id_of(record, headers)
+    causation = get("ce_causationid")
+    system = get("ce_system")
+    return Envelope(
+        body=codec.decode(record.value, kind),
+        id=identity,
+        source=get("ce_source", ""),
+        time=_time_of(record, get("ce_time")),
+        correlation_id=get("ce_correlationid") or identity,
+        causation_id=MessageId(causation) if causation else None,
+        system=System(system) if system else None,
+        legal_entity=get("ce_legalentity"),
+        business_keys=read_business_keys(get("ce_businesskeys", "")),
+        traceparent=get("traceparent"),
+        tracestate=get("tracestate"),
+        position=record.coordinates,
+    )
+
+
+def _time_of(record: Record, text: str | None) -> datetime:
+    if text:
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            found = None
+        if found is not None and found.tzinfo is not None:
+            return found
+    return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+
+
+class Outputs:
+    """Encodes what one subscriber emits."""
+
+    def __init__(self, *, subscriber: str, codec: Codec, clock: Clock) -> None:
+        self._subscriber, self._codec, self._clock = subscriber, codec, clock
+        self._source = f"/subscribers/{subscriber}"
+
+    def __call__(self, cause: Envelope, emitted: Sequence[Message | Emit]) -> tuple[tuple[Outgoing, ...], tuple[str, ...]]:
+        """Encode the outputs of one message.
+
+        Returns:
+            The records, in order, and the types of their messages.
+
+        Raises:
+            ContractBroken: a body that breaks its schema, or one that is too large.
+        """
+        emits = [item if isinstance(item, Emit) else Emit(item) for item in emitted]
+        records = tuple(self._record(cause, emit, place) for place, emit in enumerate(emits))
+        return records, tuple(emit.body.schema_name for emit in emits)
+
+    def _record(self, cause: Envelope, emit: Emit, place: int) -> Outgoing:
+        body = emit.body
+        envelope = Envelope(
+            body=body,
+            id=emit.id or deterministic_id(cause.id, self._subscriber, str(place)),
+            source=self._source,
+            time=self._clock.now(),
+            correlation_id=emit.correlation_id or cause.correlation_id,
+            causation_id=emit.causation_id or cause.id,
+            system=emit.system or cause.system,
+            legal_entity=emit.legal_entity or cause.legal_entity,
+            business_keys={**cause.business_keys, **dict(emit.business_keys), **body.business_keys()},
+            traceparent=cause.traceparent,
+            tracestate=cause.tracestate,
+        )
+        return encode_envelope(envelope, self._codec)
+
+
+def encode_envelope(envelope: Envelope, codec: Codec) -> Outgoing:
+    """Encode one message. Raises ContractBroken."""
+    body = envelope.body
+    value = codec.encode(body)
+    if len(value) > MAX_OUTPUT_BYTES:
+        raise ContractBroken(f"{body.schema_name} {body.key}: {len(value)} bytes are more than the {MAX_OUTPUT_BYTES} that a topic takes")
+    headers = to_headers(envelope, dataschema=codec.dataschema(type(body)))
+    return Outgoing(body.topic, body.key.encode(), value, tuple(headers))

@@ -1,0 +1,183 @@
+"""One message through one subscriber: decode, handle, try again or give up. The subscriber loop calls it for the head of each lane."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from integration_fabric.messages.envelope import Envelope
+from integration_fabric.messages.errors import FailureClass, Fenced, UnknownOutcome
+from integration_fabric.runtime.envelopes import Outputs, read_envelope
+from integration_fabric.runtime.failures import Decision, GiveUp, RetryAfter, decide
+from integration_fabric.runtime.outcomes import OutcomeKind
+from integration_fabric.runtime.ports import Clock, Codec, Fence
+from integration_fabric.runtime.records import Outgoing, Record
+from integration_fabric.runtime.subscriber import Delivery, Handled, Running
+from integration_fabric.telemetry.logs import LOG
+
+Pause = Callable[[float], Awaitable[None]]
+"""Waits that many seconds in the lane; raises Abandoned where the partition is to be handed over."""
+
+
+class Abandoned(Exception):
+    """The partition is handed over while the message waited: it stays undone here, and its next owner takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One failed attempt, for the dead letter."""
+
+    at: datetime
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not be applied, with everything that is known about it."""
+
+    subscriber: str
+    record: Record
+    failure: FailureClass
+    code: str
+    message: str
+    stack: str
+    attempts: tuple[Attempt, ...]
+    first_failed_at: datetime
+    envelope: Envelope | None
+    """None where the message could not be read."""
+
+
+@dataclass(slots=True, eq=False)
+class Result:
+    """What became of one message."""
+
+    record: Record
+    handled: Handled
+    began_at: datetime
+    duration_ms: float
+    attempts: int
+    envelope: Envelope | None = None
+    dead_letter: DeadLetter | None = None
+    extra: Outgoing | None = None
+    """The record for the dead-letter topic."""
+
+
+@dataclass(slots=True)
+class _Trail:
+    """What happened to one message so far."""
+
+    began_at: datetime
+    began_s: float
+    attempts: list[Attempt] = field(default_factory=list)
+    waits: int = 0
+    waited_s: float = 0.0
+    envelope: Envelope | None = None
+
+
+class Executor:
+    """Runs the messages of one subscriber."""
+
+    def __init__(
+        self, *, running: Running, codec: Codec, clock: Clock, bury: Callable[[DeadLetter], Outgoing], seed: int | None = None
+    ) -> None:
+        """Join what it needs.
+
+        Args:
+            running: The subscriber.
+            codec: Reads and writes bodies.
+            clock: For times and waits.
+            bury: Makes the record for the dead-letter topic; must not fail.
+            seed: Of the jitter.
+        """
+        self._running, self._codec, self._clock, self._bury = running, codec, clock, bury
+        self._kinds = {kind.topic: kind for kind in running.reads}
+        self._outputs = Outputs(subscriber=running.name, codec=codec, clock=clock)
+        self._dice = random.Random(seed)  # noqa: S311  jitter
+
+    async def execute(self, record: Record, fence: Fence, pause: Pause) -> Result:
+        """Handle one message until it has an outcome.
+
+        Raises:
+            Fenced: another worker owns the partition.
+            Abandoned: the partition is handed over.
+        """
+        trail = _Trail(self._clock.now(), self._clock.monotonic_s())
+        while True:
+            try:
+                handled = await self._attempt(record, fence, trail)
+            except (Fenced, Abandoned):
+                raise
+            except Exception as error:  # noqa: BLE001  every failure has a policy, a defect's too
+                decision = self._decide(error, trail)
+                if isinstance(decision, GiveUp):
+                    return self._give_up(record, trail, error, decision)
+                await self._wait(decision, trail, error, pause)
+            else:
+                return self._result(record, trail, handled)
+
+    async def _attempt(self, record: Record, fence: Fence, trail: _Trail) -> Handled:
+        envelope = trail.envelope
+        if envelope is None:
+            unknown = self._codec.unknown_schema(record.value)
+            if unknown is not None:
+                await asyncio.to_thread(self._codec.learn, unknown)
+            envelope = trail.envelope = read_envelope(record, self._codec, self._kinds)
+        delivery = Delivery(envelope, record.coordinates, fence, len(trail.attempts) + 1, self._clock.now(), self._outputs)
+        return await self._running.run(delivery)
+
+    def _decide(self, error: Exception, trail: _Trail) -> Decision:
+        elapsed = self._clock.monotonic_s() - trail.began_s - trail.waited_s
+        return decide(
+            UnknownOutcome(f"no answer within {self._running.policy.call_timeout}") if isinstance(error, TimeoutError) else error,
+            policy=self._running.policy,
+            attempts=len(trail.attempts) + 1,
+            waits=trail.waits,
+            elapsed=timedelta(seconds=elapsed),
+            dice=self._dice,
+        )
+
+    async def _wait(self, decision: Decision, trail: _Trail, error: Exception, pause: Pause) -> None:
+        assert not isinstance(decision, GiveUp)
+        seconds = decision.delay.total_seconds()
+        if isinstance(decision, RetryAfter):
+            trail.attempts.append(Attempt(self._clock.now(), getattr(error, "code", type(error).__name__)))
+            trail.waits = 0
+            LOG.retried(self._running.name, trail.envelope, error, attempt=len(trail.attempts), delay_s=seconds)
+        else:
+            trail.waits += 1
+            trail.waited_s += seconds
+            LOG.waiting(self._running.name, trail.envelope, error, waits=trail.waits, delay_s=seconds)
+        await pause(seconds)
+
+    def _give_up(self, record: Record, trail: _Trail, error: Exception, decision: GiveUp) -> Result:
+        now = self._clock.now()
+        attempts = (*trail.attempts, Attempt(now, decision.code))
+        dead = DeadLetter(
+            subscriber=self._running.name,
+            record=record,
+            failure=decision.failure,
+            code=decision.code,
+            message=str(error) or type(error).__name__,
+            stack="".join(traceback.format_exception(error)) if decision.failure is FailureClass.DEFECT else "",
+            attempts=attempts,
+            first_failed_at=attempts[0].at,
+            envelope=trail.envelope,
+        )
+        handled = Handled(OutcomeKind.DEAD_LETTERED, detail=dead.message)
+        return self._result(record, trail, handled, dead)
+
+    def _result(self, record: Record, trail: _Trail, handled: Handled, dead: DeadLetter | None = None) -> Result:
+        return Result(
+            record=record,
+            handled=handled,
+            began_at=trail.began_at,
+            duration_ms=(self._clock.monotonic_s() - trail.began_s) * 1000,
+            attempts=len(trail.attempts) + (0 if dead else 1),
+            envelope=trail.envelope,
+            dead_letter=dead,
+            extra=self._bury(dead) if dead else None,
+        )

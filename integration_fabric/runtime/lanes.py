@@ -1,0 +1,91 @@
+"""Key-ordered queues: one record of a (topic, partition, key) at a time, lanes side by side. Pure; the subscriber loop calls it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+
+from integration_fabric.runtime.records import Record, TopicPartition
+
+
+@dataclass(slots=True, eq=False)
+class Taken:
+    """A record in its lane, with the local epoch under which it was taken."""
+
+    record: Record
+    epoch: int
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The queue of one key. Its head is what runs."""
+
+    name: Hashable
+    queue: deque[Taken] = field(default_factory=deque)
+    running: Taken | None = None
+
+
+def lane_name(record: Record) -> Hashable:
+    """The lane of a record: records without a key have no order among each other, so each is a lane of its own."""
+    if record.key is None:
+        return (record.topic, record.partition, None, record.offset)
+    return (record.topic, record.partition, record.key)
+
+
+class Lanes:
+    """All lanes of one subscriber in one worker."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Hashable, Lane] = {}
+        self._ready: deque[Lane] = deque()
+        self.queued = 0
+        self.running = 0
+
+    def put(self, taken: Taken) -> None:
+        """Append a record to its lane. A flight of an older epoch that still runs in the lane is waited for."""
+        name = lane_name(taken.record)
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(name)
+        lane.queue.append(taken)
+        self.queued += 1
+        if lane.running is None and len(lane.queue) == 1:
+            self._ready.append(lane)
+
+    def start(self) -> Lane | None:
+        """The next lane with something to run (`lane.running`), oldest first; None where there is none."""
+        while self._ready:
+            lane = self._ready.popleft()
+            if lane.queue and lane.running is None:
+                lane.running = lane.queue.popleft()
+                self.queued -= 1
+                self.running += 1
+                return lane
+        return None
+
+    def finish(self, lane: Lane) -> None:
+        """What ran has ended, well or not."""
+        lane.running = None
+        self.running -= 1
+        if lane.queue:
+            self._ready.append(lane)
+        else:
+            del self._lanes[lane.name]
+
+    def drop(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget what is queued of these partitions. What runs goes on; its result is the caller's to refuse, by its epoch."""
+        gone = set(partitions)
+        for lane in list(self._lanes.values()):
+            head = lane.running or (lane.queue[0] if lane.queue else None)
+            if head is None or TopicPartition(head.record.topic, head.record.partition) not in gone:
+                continue
+            self.queued -= len(lane.queue)
+            lane.queue.clear()
+            if lane.running is None:
+                del self._lanes[lane.name]
+
+    @property
+    def ready(self) -> int:
+        """How many lanes could start now."""
+        return len(self._ready)

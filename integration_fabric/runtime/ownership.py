@@ -1,0 +1,58 @@
+"""One partition that this worker owns, from its assignment to its loss. The subscriber loop alone changes it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from integration_fabric.runtime.executor import Abandoned, Result
+from integration_fabric.runtime.offsets import Progress
+from integration_fabric.runtime.ports import Clock, Fence, Stop
+from integration_fabric.runtime.records import TopicPartition
+
+
+@dataclass(slots=True, eq=False)
+class Owned:
+    """What is known of a partition in one local epoch."""
+
+    partition: TopicPartition
+    local_epoch: int
+    """The consumer's; a new one with each assignment."""
+    clock: Clock
+    fence: Fence | None = None
+    """None until the takeover is through: nothing is handled before."""
+    progress: Progress[Result] = field(default_factory=lambda: Progress(0))
+    serial: int = 0
+    running: int = 0
+    stop: Stop | None = None
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    quiet: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while nothing of it runs."""
+
+    def __post_init__(self) -> None:
+        self.quiet.set()
+
+    def enter(self) -> None:
+        """A message of it begins."""
+        self.running += 1
+        self.quiet.clear()
+
+    def leave(self) -> None:
+        """A message of it has ended."""
+        self.running -= 1
+        if self.running == 0:
+            self.quiet.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait in a lane; raises Abandoned as soon as the partition is to be handed over."""
+        if self.leaving.is_set():
+            raise Abandoned
+        sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
+        leaving = asyncio.ensure_future(self.leaving.wait())
+        try:
+            await asyncio.wait((sleeping, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            leaving.cancel()
+        if self.leaving.is_set():
+            raise Abandoned

@@ -1,0 +1,292 @@
+"""What the runtime needs from outside.
+
+Kafka and memory backends implement the ways in and out, `delivery` and SQL the memory of effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from integration_fabric.messages.base import Message
+from integration_fabric.messages.envelope import Envelope
+from integration_fabric.runtime.offsets import CommitMetadata
+from integration_fabric.runtime.records import Outgoing, Record, TopicPartition
+
+
+class Clock(Protocol):
+    """Time."""
+
+    def now(self) -> datetime:
+        """Wall-clock time, aware UTC."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds since some moment; never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class Codec(Protocol):
+    """Bodies to bytes and back, in the Confluent wire format. Callable from any thread; no I/O once a schema id is known."""
+
+    def prepare(self, kinds: Sequence[type[Message]]) -> None:
+        """Look up the schema ids of what will be written. Blocks on the registry; raises Unavailable, ContractBroken."""
+        ...
+
+    def encode(self, body: Message) -> bytes:
+        """Raises ContractBroken with the field path."""
+        ...
+
+    def decode(self, value: bytes, kind: type[Message]) -> Message:
+        """Read a value as `kind`. Raises Undecodable; UnknownSchema, an Undecodable too, where `learn` has not met the id yet."""
+        ...
+
+    def unknown_schema(self, value: bytes | None) -> int | None:
+        """The schema id of the value where `learn` must be called before it can be decoded, else None. Never raises."""
+        ...
+
+    def learn(self, schema_id: int) -> None:
+        """Fetch a schema.
+
+        Blocks, so call it in a thread. Raises Undecodable where the registry does not know it, Unavailable where it is down.
+        """
+        ...
+
+    def dataschema(self, kind: type[Message]) -> str:
+        """URI reference of the schema that `encode` writes this type with, for `ce_dataschema`."""
+        ...
+
+
+class Publisher(Protocol):
+    """Publishes from outside a subscriber (webhooks, pollers, tools). Idempotent producer; returned means acknowledged by all replicas."""
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> None:
+        """Publish all of them.
+
+        Raises:
+            ContractBroken: before anything is sent.
+            Unavailable: not all were acknowledged; publishing again is safe, the ids are the same.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the consumer's owner thread knew in one turn.
+
+    A commit goes out under the snapshot that its ownership check used, never a fresher one (protocol.md, E).
+    """
+
+    group_metadata: object
+    """Opaque to the runtime: the Kafka backend's own."""
+    epochs: Mapping[TopicPartition, int]
+    """Local epoch of each owned partition; a new one with each assignment."""
+
+
+class Listener(Protocol):
+    """Whom a consumer tells what happens. Called on the event loop, in the order of the consumer's turns."""
+
+    def assigned(self, partitions: Sequence[TopicPartition], snapshot: Snapshot) -> None:
+        """They are ours, paused until `Consumer.go`."""
+        ...
+
+    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """They are to be handed over: finish what runs, commit, then return. The consumer waits, bounded."""
+        ...
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """They belong to somebody else already: forget them, commit nothing."""
+        ...
+
+    def taken(self, records: Sequence[Record], snapshot: Snapshot) -> None:
+        """Records, in partition order, and the snapshot of the turn that took them."""
+        ...
+
+    def failed(self, error: Exception) -> None:
+        """The consumer cannot go on (fatal error): it must be made anew."""
+        ...
+
+
+class Consumer(Protocol):
+    """One member of one group. Its calls go to the thread that owns it; none blocks the event loop."""
+
+    async def start(self, topics: Sequence[str], listener: Listener) -> None:
+        """Subscribe. Raises Unavailable where the broker does not answer, UsageProblem where a topic is not there."""
+        ...
+
+    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
+        """What is committed.
+
+        For a partition that never was: the reset position. Raises Pending where a transaction of a predecessor is open.
+        """
+        ...
+
+    async def go(self, positions: Mapping[TopicPartition, int | None]) -> None:
+        """Begin to hand out records: from this offset on, or from the committed one where it is None. Not ours any more: passed over."""
+        ...
+
+    async def retake(self, partitions: Sequence[TopicPartition]) -> Snapshot:
+        """Stop handing out records of these and give them a new local epoch, so that whatever is under way of them is stale."""
+        ...
+
+    def hold(self) -> None:
+        """Hand out nothing for now while staying a member; any thread, at once."""
+        ...
+
+    def release(self) -> None:
+        """The end of `hold`."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """The latest; any thread."""
+        ...
+
+    def topic_id(self, topic: str) -> str:
+        """Kafka's id of the topic, known after `start`: a topic that was deleted and made again has another."""
+        ...
+
+    async def close(self) -> None:
+        """Leave the group. Bounded in time whatever the broker does. Calls `revoked` for what is owned."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedOffset:
+    """The committed position of one partition."""
+
+    offset: int
+    metadata: CommitMetadata | None
+    """None where there is none, or something else wrote it."""
+    foreign: bool = False
+    """Whether something else wrote metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one Kafka transaction holds."""
+
+    outputs: Sequence[Outgoing]
+    offsets: Mapping[TopicPartition, tuple[int, str]]
+    """Committed offset and commit metadata (ASCII, at most 4,095 characters) of each partition."""
+    snapshot: Snapshot
+
+
+class Transactions(Protocol):
+    """One transactional producer. One call at a time."""
+
+    @property
+    def transactional_id(self) -> str:
+        """Names this producer to its successors."""
+        ...
+
+    async def start(self) -> None:
+        """Make the producer known to the broker. Raises Unavailable."""
+        ...
+
+    async def commit(self, commit: Commit) -> None:
+        """All of it or nothing.
+
+        Raises:
+            Refused: the broker says that the partitions are not ours; aborted.
+            Aborted: known to have had no effect; the same may be committed again.
+            ResultUnknown: nobody knows; a new producer was made, and every partition in it must be taken over again.
+        """
+        ...
+
+    async def fence(self, transactional_id: str) -> None:
+        """End whatever transaction a predecessor with this id has open."""
+        ...
+
+    async def close(self) -> None:
+        """Bounded in time whatever the broker does."""
+        ...
+
+
+class Refused(Exception):
+    """The broker refused offsets: the partitions are not ours."""
+
+
+class Aborted(Exception):
+    """The transaction is known to have had no effect."""
+
+
+class ResultUnknown(Exception):
+    """Whether the transaction was committed is not known."""
+
+
+class Pending(Exception):
+    """A predecessor's transaction is open on the partition."""
+
+
+class Leases(Protocol):
+    """Who may write to SQL for a partition: the epoch that Kafka issued (protocol.md, A)."""
+
+    async def read(self, subscriber: str, topic_id: str, partition: int) -> Lease | None:
+        """None where nobody had it yet. Raises Unavailable."""
+        ...
+
+    async def take(self, subscriber: str, taken: Sequence[TakenLease], owner: str) -> Sequence[bool]:
+        """Raise each lease to its epoch, all in one SQL transaction; False where it has this epoch or a higher one already.
+
+        Raises Unavailable.
+        """
+        ...
+
+    async def stops(self, subscriber: str, taken: Sequence[TakenLease], base: Mapping[TopicPartition, int]) -> Sequence[Stop]:
+        """Void the stops that Kafka does not confirm (at or above `base`) and return the rest. Raises Unavailable, Fenced."""
+        ...
+
+    async def stop(self, fence: Fence, stop: Stop) -> None:
+        """Remember that the subscriber stops here. Raises Unavailable, Fenced."""
+        ...
+
+    @property
+    def store_id(self) -> str:
+        """Names this store: commit metadata with another is not ours to go on from."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A row of the lease table."""
+
+    epoch: int
+    serial: int
+    owner: str
+    """Transactional id of the owner's producer."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenLease:
+    """A partition that is being taken over."""
+
+    partition: TopicPartition
+    topic_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What every SQL transaction for a partition shows first; refused where its epoch is not the lease's."""
+
+    subscriber: str
+    topic_id: str
+    partition: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A dead letter at which a subscriber stands still rather than break the order of its key."""
+
+    partition: TopicPartition
+    offset: int
+    key: bytes
+    code: str
+    message: str

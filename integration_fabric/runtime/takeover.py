@@ -1,0 +1,131 @@
+"""Taking partitions over (protocol.md, A): nothing of them is handled before Kafka and SQL agree that they are ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from integration_fabric.messages.errors import FabricError
+from integration_fabric.runtime.backing import Backing
+from integration_fabric.runtime.offsets import CommitMetadata
+from integration_fabric.runtime.ownership import Owned
+from integration_fabric.runtime.ports import Commit, CommittedOffset, Fence, Lease, Pending, Refused, TakenLease
+from integration_fabric.runtime.records import TopicPartition
+from integration_fabric.telemetry.logs import LOG
+
+
+class ForeignStore(FabricError):
+    """SQL is not the store that holds the effects of this partition, or an older copy of it: going on would guess."""
+
+    code = "foreign-store"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What Kafka and SQL say of a partition before it is taken over."""
+
+    topic_id: str
+    committed: CommittedOffset
+    lease: Lease | None
+
+    def next_epoch(self) -> int:
+        """Higher than any that either of them has seen."""
+        metadata = self.committed.metadata
+        return max(metadata.epoch if metadata else 0, self.lease.epoch if self.lease else 0) + 1
+
+    def check(self, partition: TopicPartition, store_id: str) -> None:
+        """Raises ForeignStore."""
+        metadata = self.committed.metadata
+        if metadata is None:
+            return
+        if metadata.store_id != store_id:
+            raise ForeignStore(
+                f"{partition.topic}/{partition.partition}: its offsets were committed with store {metadata.store_id}, this is {store_id}: "
+                "point FABRIC_STORE__URL at that store, or reset the group's offsets"
+            )
+        if metadata.serial > (self.lease.serial if self.lease else 0):
+            raise ForeignStore(
+                f"{partition.topic}/{partition.partition}: the store is older than what Kafka committed: restore a later copy"
+            )
+
+
+class Takeover:
+    """Takes partitions over for one subscriber in one worker."""
+
+    def __init__(self, *, subscriber: str, backing: Backing, transaction: asyncio.Lock) -> None:
+        """Join what it needs; `transaction` is held while the producer has a transaction open."""
+        self._subscriber, self._transaction = subscriber, transaction
+        self._consumer, self._transactions, self._leases = backing.consumer, backing.transactions, backing.leases
+
+    async def run(self, owned: Sequence[Owned]) -> bool:
+        """Take them over, all in one transaction.
+
+        Returns:
+            Whether they are ours; each then has its fence, progress and stop.
+
+        Raises:
+            ForeignStore: SQL is not the one that Kafka's offsets belong to.
+            Unavailable: the broker or the store does not answer; trying again is safe.
+        """
+        standings = await self._standings(owned)
+        for item in owned:
+            standings[item.partition].check(item.partition, self._leases.store_id)
+        epoch = max(standing.next_epoch() for standing in standings.values())
+        if not await self._announce(owned, standings, epoch):
+            return False
+        taken = [TakenLease(item.partition, standings[item.partition].topic_id, epoch) for item in owned]
+        if not all(await self._leases.take(self._subscriber, taken, self._transactions.transactional_id)):
+            return False
+        await self._settle(owned, taken, standings)
+        return True
+
+    async def _standings(self, owned: Sequence[Owned]) -> dict[TopicPartition, Standing]:
+        partitions = [item.partition for item in owned]
+        leases = {p: await self._leases.read(self._subscriber, self._consumer.topic_id(p.topic), p.partition) for p in partitions}
+        committed = await self._committed(partitions, leases)
+        for partition, position in committed.items():
+            if position.foreign:
+                LOG.foreign_metadata(self._subscriber, partition=f"{partition.topic}/{partition.partition}")
+        return {p: Standing(self._consumer.topic_id(p.topic), committed[p], leases[p]) for p in partitions}
+
+    async def _committed(
+        self, partitions: Sequence[TopicPartition], leases: Mapping[TopicPartition, Lease | None]
+    ) -> Mapping[TopicPartition, CommittedOffset]:
+        """What is committed; a predecessor's open transaction, which would block the answer, is ended."""
+        try:
+            return await self._consumer.committed(partitions)
+        except Pending:
+            owners = {lease.owner for lease in leases.values() if lease and lease.owner != self._transactions.transactional_id}
+            for owner in sorted(owners):
+                await self._transactions.fence(owner)
+            return await self._consumer.committed(partitions)
+
+    async def _announce(self, owned: Sequence[Owned], standings: Mapping[TopicPartition, Standing], epoch: int) -> bool:
+        """Commit base and serial unchanged with the new epoch; refused means not ours."""
+        offsets = {}
+        for item in owned:
+            committed = standings[item.partition].committed
+            serial = committed.metadata.serial if committed.metadata else 0
+            metadata = CommitMetadata(committed.offset, epoch, serial, self._leases.store_id)
+            offsets[item.partition] = (committed.offset, metadata.encode())
+        async with self._transaction:
+            snapshot = self._consumer.snapshot()
+            if any(snapshot.epochs.get(item.partition) != item.local_epoch for item in owned):
+                return False
+            try:
+                await self._transactions.commit(Commit((), offsets, snapshot))
+            except Refused as error:
+                LOG.commit_failed(self._subscriber, kind="refused", why=f"takeover: {error}")
+                return False
+        return True
+
+    async def _settle(self, owned: Sequence[Owned], taken: Sequence[TakenLease], standings: Mapping[TopicPartition, Standing]) -> None:
+        bases = {item.partition: standings[item.partition].committed.offset for item in owned}
+        stops = {stop.partition: stop for stop in await self._leases.stops(self._subscriber, taken, bases)}
+        for item, lease in zip(owned, taken, strict=True):
+            metadata = standings[item.partition].committed.metadata
+            item.progress.base = bases[item.partition]
+            item.serial = metadata.serial if metadata else 0
+            item.stop = stops.get(item.partition)
+            item.fence = Fence(self._subscriber, lease.topic_id, item.partition.partition, lease.epoch)

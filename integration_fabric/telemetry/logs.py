@@ -1,0 +1,147 @@
+"""The one table of log events, and how they are written: JSON lines on standard error, with the business keys of the message."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from integration_fabric.messages.envelope import Envelope
+from integration_fabric.telemetry import metrics
+
+
+def set_up(*, level: str = "INFO", stream: Any = None) -> None:
+    """Send structlog, and what libraries log, to one stream as JSON lines.
+
+    Args:
+        level: The lowest level that is written.
+        stream: Where to; standard error if None, so that standard output stays a program's answer.
+    """
+    target = stream if stream is not None else sys.stderr
+    shared: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _stamp]
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(target),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processor=structlog.processors.JSONRenderer(), foreign_pre_chain=[*shared, _name_library])
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+
+
+def _stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return structlog.processors.TimeStamper(fmt="iso", utc=True, key="at")(_, __, event)
+
+
+def _name_library(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    record = event.get("_record")
+    event["library"] = getattr(record, "name", "")
+    return event
+
+
+def fields(envelope: Envelope | None) -> dict[str, Any]:
+    """Ids and business keys of one message, as log fields."""
+    if envelope is None:
+        return {}
+    return {
+        "message": envelope.id,
+        "type": envelope.body.schema_name,
+        "correlation": envelope.correlation_id,
+        "position": str(envelope.position) if envelope.position else None,
+        **envelope.business_keys,
+    }
+
+
+class Log:
+    """Each method is one event; its name is the event's name."""
+
+    @property
+    def _log(self) -> Any:
+        return structlog.get_logger()
+
+    def retried(self, subscriber: str, envelope: Envelope | None, error: Exception, *, attempt: int, delay_s: float) -> None:
+        """An attempt failed and is tried again in its lane."""
+        metrics.RETRIES.labels(subscriber, _code(error)).inc()
+        self._log.info("retried", subscriber=subscriber, attempt=attempt, delay_s=round(delay_s, 3), **_error(error), **fields(envelope))
+
+    def waiting(self, subscriber: str, envelope: Envelope | None, error: Exception, *, waits: int, delay_s: float) -> None:
+        """A lane waits for a system; written for the first wait and then for every tenth."""
+        metrics.WAITS.labels(subscriber, _code(error)).inc()
+        if waits % 10 == 1:
+            self._log.warning("waiting", subscriber=subscriber, waits=waits, delay_s=round(delay_s, 3), **_error(error), **fields(envelope))
+
+    def dead_lettered(self, subscriber: str, envelope: Envelope | None, *, position: str, code: str, why: str) -> None:
+        """A message could not be applied and is on the dead-letter topic."""
+        self._log.error("dead_lettered", subscriber=subscriber, code=code, why=why, **{**fields(envelope), "position": position})
+
+    def stopped(self, subscriber: str, *, position: str, key: str, code: str, why: str) -> None:
+        """A subscriber stands still at a dead letter."""
+        remedy = f"mend the cause and replay, or set FABRIC_SUBSCRIBERS__AT_DEAD_LETTER to skip for {subscriber} to go on without it"
+        self._log.error("subscriber_stopped", subscriber=subscriber, position=position, key=key, code=code, why=why, remedy=remedy)
+
+    def unknown_outcome(self, subscriber: str, envelope: Envelope, error: BaseException, *, strategy: str) -> None:
+        """A call was sent and its answer did not come; it is resolved by the action's strategy."""
+        self._log.warning("unknown_outcome", subscriber=subscriber, strategy=strategy, **_error(error), **fields(envelope))
+
+    def resolved(self, subscriber: str, envelope: Envelope, *, found: bool, strategy: str) -> None:
+        """An unknown outcome is known now."""
+        self._log.info("outcome_resolved", subscriber=subscriber, found=found, strategy=strategy, **fields(envelope))
+
+    def started(self, subscriber: str, **more: Any) -> None:
+        """A subscriber takes part in its group."""
+        self._log.info("subscriber_started", subscriber=subscriber, **more)
+
+    def taken_over(self, subscriber: str, *, partitions: list[str], epoch: int, took_ms: float) -> None:
+        """Partitions are ours, and their state is known."""
+        metrics.TAKEOVERS.labels(subscriber).inc(len(partitions))
+        self._log.info("taken_over", subscriber=subscriber, partitions=partitions, epoch=epoch, took_ms=round(took_ms, 1))
+
+    def handed_over(self, subscriber: str, *, partitions: list[str], lost: bool) -> None:
+        """Partitions are no longer ours."""
+        self._log.info("handed_over", subscriber=subscriber, partitions=partitions, lost=lost)
+
+    def commit_failed(self, subscriber: str, *, kind: str, why: str) -> None:
+        """A Kafka transaction did not commit."""
+        metrics.COMMIT_FAILURES.labels(subscriber, kind).inc()
+        self._log.warning("commit_failed", subscriber=subscriber, kind=kind, why=why)
+
+    def failed(self, subscriber: str, error: BaseException, *, delay_s: float) -> None:
+        """A subscriber failed and is started again."""
+        self._log.error("subscriber_failed", subscriber=subscriber, delay_s=delay_s, exc_info=error, **_error(error))
+
+    def foreign_metadata(self, subscriber: str, *, partition: str) -> None:
+        """A committed offset carries metadata that something else wrote; it is passed over."""
+        metrics.IGNORED_METADATA.labels(subscriber).inc()
+        self._log.warning("foreign_commit_metadata", subscriber=subscriber, partition=partition)
+
+    def late(self, process: str, *, step: str, **more: Any) -> None:
+        """The answer to a step did not come by its deadline."""
+        metrics.LATE_STEPS.labels(process, step).inc()
+        self._log.warning("step_late", process=process, step=step, **more)
+
+    def event(self, name: str, **more: Any) -> None:
+        """What a worker, gateway or poller says of itself: `worker_started`, `worker_stopped`, `polled`, `poll_failed`, `webhook_refused`."""
+        self._log.info(name, **more)
+
+    def problem(self, name: str, **more: Any) -> None:
+        """As `event`, for what somebody should look at."""
+        self._log.warning(name, **more)
+
+
+def _code(error: BaseException) -> str:
+    return str(getattr(error, "code", type(error).__name__))
+
+
+def _error(error: BaseException) -> dict[str, str]:
+    return {"code": _code(error), "error": str(error) or type(error).__name__}
+
+
+LOG = Log()

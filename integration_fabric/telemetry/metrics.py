@@ -1,0 +1,32 @@
+"""The one table of metrics, with unit and meaning. Dashboards and docs are made from it; everything else only counts."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+HANDLED = Counter("fabric_messages", "Messages whose outcome is committed, by subscriber and outcome.", ["subscriber", "outcome"])
+HANDLING = Histogram(
+    "fabric_handling_seconds",
+    "From the first attempt to the outcome of one message, waits included.",
+    ["subscriber"],
+    buckets=(0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+RETRIES = Counter("fabric_retries", "Attempts that failed and were tried again in the lane.", ["subscriber", "code"])
+WAITS = Counter("fabric_waits", "Times that a lane waited for a system that is down or asks for less.", ["subscriber", "code"])
+COMMITS = Histogram(
+    "fabric_commit_seconds",
+    "One Kafka transaction: outputs, activity and offsets.",
+    ["subscriber"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 10),
+)
+COMMIT_FAILURES = Counter("fabric_commit_failures", "Transactions that did not commit, by what is known of them.", ["subscriber", "kind"])
+TAKEOVERS = Counter("fabric_takeovers", "Partitions taken over.", ["subscriber"])
+QUEUED = Gauge("fabric_queued_messages", "Messages in lanes that have not begun.", ["subscriber"])
+RUNNING = Gauge("fabric_running_messages", "Messages being handled.", ["subscriber"])
+STOPPED = Gauge("fabric_subscriber_stopped", "1 where a subscriber stands still at a dead letter.", ["subscriber"])
+IGNORED_METADATA = Counter("fabric_ignored_commit_metadata", "Committed offsets whose metadata something else wrote.", ["subscriber"])
+PUBLISHED = Counter("fabric_published", "Messages published from outside a subscriber, by message type.", ["type"])
+POLLED = Counter("fabric_polled", "Records that pollers found, by poller.", ["poller"])
+TIMERS = Counter("fabric_timers_fired", "Process timers that came due.", ["process"])
+LATE_STEPS = Counter("fabric_late_steps", "Steps whose answer did not come by their deadline.", ["process", "step"])
+WEBHOOKS = Counter("fabric_webhooks", "Webhooks received, by system and answer.", ["system", "status"])
