@@ -42,7 +42,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One webhook to be; `order_key` is the aggregate whose events keep their order."""
+    """One webhook to be: `payload` is its whole body, `order_key` the aggregate whose events keep their order."""
 
     id: str
     type: str
@@ -94,12 +94,14 @@ class Call:
         value = self.first(name)
         return int(value) if value is not None and value.isdigit() else default
 
-    def emit(self, event_type: str, order_key: str, payload: JsonObject, *, prefix: str = "") -> None:
-        """Enqueue a webhook; it exists if and only if the call's effect does.
+    def emit(self, event: Event) -> None:
+        """Enqueue a webhook; it exists if and only if the call's effect does."""
+        self.events.append(event)
 
-        The event's id is random: one that came again after a reset would be taken for a duplicate by whoever remembers ids.
-        """
-        self.events.append(Event(prefix + uuid4().hex, event_type, order_key, payload))
+
+def new_event_id(prefix: str = "") -> str:
+    """An event id that never comes again: after a reset, one that did would be taken for a duplicate by whoever remembers ids."""
+    return prefix + uuid4().hex
 
 
 Handler = Callable[[Call], Answer]

@@ -39,7 +39,7 @@ class Outbox:
         at = unix_s()
         self._store.db.execute(
             "INSERT INTO events (id, type, order_key, payload, created_at_s, next_at_s) VALUES (?, ?, ?, ?, ?, ?)",
-            (event.id, event.type, event.order_key, json.dumps(event.payload | {"id": event.id}), at, at),
+            (event.id, event.type, event.order_key, json.dumps(event.payload), at, at),
         )
 
     def due(self, *, at_s: float, limit: int, besides: Collection[int]) -> list[Waiting]:
@@ -87,7 +87,24 @@ class Outbox:
         found = dict(self._store.db.execute("SELECT state, count(*) FROM events GROUP BY state").fetchall())
         return {state: found.get(state, 0) for state in ("pending", "delivered", "given_up")}
 
-    def latest(self, *, limit: int) -> list[dict[str, object]]:
-        """Payloads, newest first: what a vendor's own list of events shows."""
-        rows = self._store.db.execute("SELECT payload FROM events ORDER BY position DESC LIMIT ?", (limit,))
-        return [json.loads(row[0]) for row in rows]
+    def listed(
+        self, *, limit: int, event_type: str | None = None, older_than: str | None = None, newer_than: str | None = None
+    ) -> list[dict[str, object]]:
+        """Payloads, newest first: what a vendor's own list of events shows.
+
+        Args:
+            limit: at most so many; of those newer than a given event these are the ones next to it.
+            event_type: only these.
+            older_than: an event's id.
+            newer_than: an event's id.
+        """
+        direction = "ASC" if newer_than else "DESC"
+        rows = self._store.db.execute(
+            "SELECT payload FROM events WHERE (?1 IS NULL OR type = ?1)"
+            " AND (?2 IS NULL OR position < (SELECT position FROM events AS e WHERE e.id = ?2))"
+            " AND (?3 IS NULL OR position > (SELECT position FROM events AS e WHERE e.id = ?3))"
+            f" ORDER BY position {direction} LIMIT ?4",
+            (event_type, older_than, newer_than, limit),
+        )
+        payloads = [json.loads(row[0]) for row in rows]
+        return payloads[::-1] if newer_than else payloads

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from integration_fabric.governance.schema_files import SchemaFile
+from integration_fabric.governance.schema_files import SchemaFile, full_name
 from integration_fabric.messages.errors import UsageProblem
 
 PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
@@ -91,17 +91,17 @@ class _Walk:
                 return self.shallow(inner, namespace)
 
     def _define(self, avro: dict[str, Any], enclosing: str) -> str:
-        namespace = avro.get("namespace", enclosing)
-        full_name = f"{namespace}.{avro.get('name')}"
-        if full_name in self.definitions:
-            raise UsageProblem(f"schemas/{self._path}: {full_name} is defined twice; write its full name the second time")
-        self.definitions[full_name] = {}
+        name = full_name(avro, enclosing)
+        namespace = name.rpartition(".")[0]
+        if name in self.definitions:
+            raise UsageProblem(f"schemas/{self._path}: {name} is defined twice; write its full name the second time")
+        self.definitions[name] = {}
         fields = [{**field, "type": self.shallow(field.get("type"), namespace)} for field in avro.get("fields", ())]
-        self.definitions[full_name] = {**avro, "namespace": namespace, **({"fields": fields} if "fields" in avro else {})}
-        return full_name
+        self.definitions[name] = {**avro, "namespace": namespace, **({"fields": fields} if "fields" in avro else {})}
+        return name
 
     def _reference(self, name: str, namespace: str) -> str:
-        full_name = name if "." in name else f"{namespace}.{name}"
-        if full_name not in self.definitions:
-            raise UsageProblem(f"schemas/{self._path}: {full_name} is used before it is defined")
-        return full_name
+        name = full_name({"name": name}, namespace)
+        if name not in self.definitions:
+            raise UsageProblem(f"schemas/{self._path}: {name} is used before it is defined")
+        return name

@@ -34,7 +34,7 @@ class SchemaFile:
     @property
     def full_name(self) -> str:
         """Full name of the record, e.g. `erp.v1.OrderBooked`."""
-        return f"{self.schema.get('namespace')}.{self.schema.get('name')}"
+        return full_name(self.schema, "")
 
     @property
     def compacted(self) -> bool:
@@ -45,6 +45,18 @@ class SchemaFile:
     def text(self) -> str:
         """The schema as it is registered."""
         return json.dumps(self.schema, separators=(",", ":"), ensure_ascii=False)
+
+
+def full_name(definition: Schema, enclosing: str) -> str:
+    """Full name of a record or enum.
+
+    Args:
+        definition: Where it is defined.
+        enclosing: The namespace around it, which counts where it names none.
+    """
+    name = str(definition.get("name"))
+    namespace = definition.get("namespace", enclosing)
+    return name if "." in name or not namespace else f"{namespace}.{name}"
 
 
 def parse(path: str, text: str) -> SchemaFile:

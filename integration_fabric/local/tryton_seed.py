@@ -1,11 +1,13 @@
-# mypy: ignore-errors  -- it runs in Tryton's own virtual environment and imports trytond and proteus, which ours has not and which are untyped
+# mypy: ignore-errors
+# Because it runs in Tryton's own virtual environment: trytond and proteus, which it imports, are not in ours, and are untyped.
+# ruff: noqa: ANN001, ANN201 -- proteus makes its record classes at run time; there is no type to name
 """Fills a fresh Tryton database with what every test starts from, and prints the facts of it as JSON on standard output.
 
 `integration_fabric.local.tryton` runs it once per version of itself, with the Python of Tryton's virtual environment; nothing imports it.
 What is here is the bare base: two legal entities with their books. Products, customers and tax codes come later, over the API.
 """
 
-import datetime
+import datetime as dt
 import json
 import secrets
 import sys
@@ -72,7 +74,7 @@ def add_currency(code: str, name: str, symbol: str, rate: str):
     """A currency with one rate for all time."""
     currency = Model.get("currency.currency")(name=name, symbol=symbol, code=code, rounding=Decimal("0.01"))
     currency.save()
-    Model.get("currency.currency.rate")(date=datetime.date.min, rate=Decimal(rate), currency=currency).save()
+    Model.get("currency.currency.rate")(date=dt.date.min, rate=Decimal(rate), currency=currency).save()
     return currency
 
 
@@ -100,9 +102,8 @@ def open_books(company) -> None:
     """Chart of accounts, fiscal years with open periods, sequences, and the zero-rate tax of one company."""
     create_chart(company)
     for year in FISCAL_YEARS:
-        fiscal_year = create_fiscalyear(company, (datetime.date(year, 1, 1), datetime.date(year, 12, 31)))
+        fiscal_year = create_fiscalyear(company, (dt.date(year, 1, 1), dt.date(year, 12, 31)))
         fiscal_year = set_fiscalyear_invoice_sequences(fiscal_year)
-        fiscal_year.name = str(year)
         fiscal_year.click("create_period")
     accounts = get_accounts(company)
     Model.get("account.tax")(

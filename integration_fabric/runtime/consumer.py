@@ -122,14 +122,15 @@ class SubscriberLoop(Listener):
         topics = sorted({kind.topic for kind in self._running.reads})
         workers = [asyncio.create_task(self._work()) for _ in range(self._running.policy.in_flight)]
         committing = asyncio.create_task(self._commits())
-        draining = asyncio.create_task(self._drain.wait())
+        draining = asyncio.create_task(self._drained())
         try:
             await self._transactions.start()
             await self._consumer.start(topics, self)
             LOG.started(self.name, topics=topics, in_flight=self._running.policy.in_flight)
             if self.state is LoopState.STARTING:
                 self.state = LoopState.RUNNING
-            await asyncio.wait({draining, committing, self._failure, *workers}, return_when=asyncio.FIRST_COMPLETED)
+            watched: set[asyncio.Future[None]] = {draining, committing, self._failure, *workers}
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure((committing, *workers))
             await self._finish()
         finally:
@@ -139,6 +140,9 @@ class SubscriberLoop(Listener):
     def drain(self) -> None:
         """Ask it to end: what runs is finished and committed, what is queued is left to others."""
         self._drain.set()
+
+    async def _drained(self) -> None:
+        await self._drain.wait()
 
     def _raise_failure(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         assert self._failure is not None

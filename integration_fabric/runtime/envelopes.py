@@ -89,7 +89,7 @@ class Outputs:
             time=self._clock.now(),
             correlation_id=emit.correlation_id or cause.correlation_id,
             causation_id=emit.causation_id or cause.id,
-            system=emit.system or cause.system,
+            system=emit.system,
             legal_entity=emit.legal_entity or cause.legal_entity,
             business_keys={**cause.business_keys, **dict(emit.business_keys), **body.business_keys()},
             traceparent=cause.traceparent,

@@ -108,7 +108,7 @@ class Executor:
         trail = _Trail(self._clock.now(), self._clock.monotonic_s())
         while True:
             try:
-                handled = await self._attempt(record, fence, trail)
+                handled = await self._attempt(record, fence, trail, pause)
             except (Fenced, Abandoned):
                 raise
             except Exception as error:  # noqa: BLE001  every failure has a policy, a defect's too
@@ -119,14 +119,15 @@ class Executor:
             else:
                 return self._result(record, trail, handled)
 
-    async def _attempt(self, record: Record, fence: Fence, trail: _Trail) -> Handled:
+    async def _attempt(self, record: Record, fence: Fence, trail: _Trail, pause: Pause) -> Handled:
         envelope = trail.envelope
         if envelope is None:
             unknown = self._codec.unknown_schema(record.value)
             if unknown is not None:
                 await asyncio.to_thread(self._codec.learn, unknown)
             envelope = trail.envelope = read_envelope(record, self._codec, self._kinds)
-        delivery = Delivery(envelope, record.coordinates, fence, len(trail.attempts) + 1, self._clock.now(), self._outputs)
+        attempt = len(trail.attempts) + 1
+        delivery = Delivery(envelope, record.coordinates, fence, attempt, self._clock.now(), self._outputs, pause)
         return await self._running.run(delivery)
 
     def _decide(self, error: Exception, trail: _Trail) -> Decision:

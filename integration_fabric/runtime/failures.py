@@ -93,4 +93,4 @@ def back_off(attempt: int, policy: Policy, dice: random.Random) -> timedelta:
     Source: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     step = min(policy.retry_cap, policy.retry_base * 2 ** min(attempt - 1, 20))
-    return step * dice.uniform(0.25, 1.0)
+    return timedelta(seconds=step.total_seconds() * dice.uniform(0.25, 1.0))

@@ -42,6 +42,8 @@ class Delivery:
     now: datetime
     encode: Callable[[Envelope, Sequence[Any]], tuple[tuple[Outgoing, ...], tuple[str, ...]]]
     """Encodes what is emitted; raises ContractBroken."""
+    pause: Callable[[float], Awaitable[None]]
+    """Waits that many seconds in the lane; raises where the partition is handed over meanwhile."""
 
     def settle(self, outcome: Outcome) -> Handled:
         """Turn a handler's outcome into what the runtime commits."""

@@ -128,7 +128,7 @@ class Log:
         self._log.warning("step_late", process=process, step=step, **more)
 
     def event(self, name: str, **more: Any) -> None:
-        """What a worker, gateway or poller says of itself: `worker_started`, `worker_stopped`, `polled`, `poll_failed`, `webhook_refused`."""
+        """What a worker, gateway or poller says of itself: `worker_started`, `worker_stopped`, `polled` ..."""
         self._log.info(name, **more)
 
     def problem(self, name: str, **more: Any) -> None:

@@ -25,13 +25,14 @@ Domain = Sequence[Any]
 # One page of a search. Records are small; a URL or an answer of some hundred kilobytes is the worst case.
 PAGE_RECORDS = 500
 
-# What Tryton's backends say when two transactions collided and nothing was done. Exact phrases: "locked" alone is also a state of a fiscal year.
+# What Tryton's backends say when two transactions collided and nothing was done. Whole phrases: "locked" alone also names a state of a
+# fiscal year, and that is a refusal.
 _COLLISION = re.compile(
     r"database (table )?is locked|ConcurrencyException|deadlock detected|could not obtain lock|could not serialize access", re.IGNORECASE
 )
 
 
-class TrytonRefused(Exception):  # noqa: N818  -- named after what happened, as every outcome here is
+class TrytonRefused(Exception):
     """Tryton said no: a value, a state or a right is not as it must be. Nothing was done; sending it again changes nothing.
 
     Args:
@@ -44,7 +45,7 @@ class TrytonRefused(Exception):  # noqa: N818  -- named after what happened, as 
         self.message, self.status = message, status
 
 
-class TrytonBusy(Exception):  # noqa: N818  -- as above
+class TrytonBusy(Exception):
     """Another transaction was in the way. Nothing was done; the same call may well succeed in a moment.
 
     Args:

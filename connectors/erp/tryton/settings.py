@@ -20,7 +20,7 @@ class TrytonSettings(BaseSettings):
     key: SecretStr
     """Key of a user application "rest" of a user who sees every company that is worked with."""
     timeout: timedelta = timedelta(seconds=30)
-    """For one call. A write may wait for others to end: longer than Tryton itself waits, or the outcome is unknown more often than it must be."""
+    """For one call. Longer than Tryton lets a write wait for others, or outcomes are unknown more often than they must be."""
     poll_overlap: timedelta = timedelta(seconds=10)
     """How far behind the newest change polling starts again. Longer than the longest write: a change bears the time when its transaction
     began, and is seen only when that ends."""

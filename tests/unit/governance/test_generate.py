@@ -35,7 +35,7 @@ def field(name: str, avro: Any, **more: Any) -> dict[str, Any]:
 
 
 def event(*fields: dict[str, Any], name: str = "ThingMade", **more: Any) -> SchemaFile:
-    record = {
+    record: dict[str, Any] = {
         "type": "record",
         "name": name,
         "namespace": "shop.v1",

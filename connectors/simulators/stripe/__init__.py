@@ -1,0 +1,1 @@
+"""A billing system in the shape of Stripe's API; `vendor` builds it."""

@@ -1,0 +1,75 @@
+"""Puts the Stripe simulator together: its endpoints, credential, idempotency keys and webhooks."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+
+from connectors.simulators.exchange import Answer, Call, Endpoint, Vendor, bearer_token, read
+from connectors.simulators.outbox import Outbox
+from connectors.simulators.stripe.catalogue import create_customer, create_plan, create_price, create_product, update_object
+from connectors.simulators.stripe.errors import failure
+from connectors.simulators.stripe.forms import parse_body
+from connectors.simulators.stripe.key_memory import KeyMemory, key_of
+from connectors.simulators.stripe.objects import CUSTOMER, PLAN, PRICE, PRODUCT, SUBSCRIPTION, list_objects, read_object, search_objects
+from connectors.simulators.stripe.subscriptions import cancel_subscription, create_subscription, update_subscription
+
+_SEARCHABLE = (CUSTOMER, PRODUCT, PRICE, SUBSCRIPTION)
+_KINDS = (*_SEARCHABLE, PLAN)
+
+
+def vendor(*, key_memory: timedelta) -> Vendor:
+    """The simulator.
+
+    Args:
+        key_memory: how long it remembers an idempotency key; Stripe does for at least 24 hours.
+    """
+    return Vendor(
+        name="stripe",
+        prefix="/stripe",
+        endpoints=(
+            Endpoint("POST", "/v1/customers", create_customer),
+            Endpoint("POST", "/v1/products", create_product),
+            Endpoint("POST", "/v1/prices", create_price),
+            Endpoint("POST", "/v1/plans", create_plan),
+            Endpoint("POST", "/v1/subscriptions", create_subscription),
+            Endpoint("POST", "/v1/subscriptions/{id}", update_subscription),
+            Endpoint("DELETE", "/v1/subscriptions/{id}", cancel_subscription),
+            *(Endpoint("POST", f"/v1/{kind.plural}/{{id}}", partial(update_object, kind)) for kind in (CUSTOMER, PRODUCT, PRICE, PLAN)),
+            *(read(f"/v1/{kind.plural}/search", partial(search_objects, kind)) for kind in _SEARCHABLE),
+            *(read(f"/v1/{kind.plural}", partial(list_objects, kind)) for kind in _KINDS),
+            *(read(f"/v1/{kind.plural}/{{id}}", partial(read_object, kind)) for kind in _KINDS),
+            read("/v1/events", list_events),
+        ),
+        failure=failure,
+        token=secret_key,
+        parse=parse_body,
+        indexed=("$.metadata.external_id", "$.customer"),
+        around=KeyMemory(key_memory),
+        exclusive_key=key_of,
+        signature_header="Stripe-Signature",
+    )
+
+
+def secret_key(headers: Mapping[str, str]) -> str | None:
+    """The API key: a bearer token, or the user of basic authentication."""
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return bearer_token(headers)
+    try:
+        return base64.b64decode(credentials).decode().partition(":")[0]
+    except ValueError:
+        return None
+
+
+def list_events(call: Call) -> Answer:
+    """`GET /v1/events`, newest first, with `limit`, `starting_after` (older than it), `ending_before` (newer than it) and `type`."""
+    limit = min(call.number("limit", 10), 100)
+    found = Outbox(call.store).listed(
+        limit=limit + 1, event_type=call.first("type"), older_than=call.first("starting_after"), newer_than=call.first("ending_before")
+    )
+    return Answer(200, {"object": "list", "url": "/v1/events", "has_more": len(found) > limit, "data": found[:limit]})
+
+

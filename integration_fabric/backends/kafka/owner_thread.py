@@ -1,0 +1,396 @@
+"""The consumer of one subscriber, owned by one thread that makes every call on it.
+
+A second thread that calls a consumer of confluent-kafka 2.16 can starve for ever, so others send commands. The thread tells the event
+loop what happens in the order of its turns; a turn is: commands, then what the broker has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_INVALID,
+    Consumer as KafkaConsumer,
+    KafkaError,
+    KafkaException,
+    Message as KafkaMessage,
+    TopicCollection,
+    TopicPartition as KafkaPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from integration_fabric.messages.errors import Unavailable, UsageProblem
+from integration_fabric.runtime.offsets import CommitMetadata
+from integration_fabric.runtime.ports import CommittedOffset, Consumer, Listener, Pending, Snapshot
+from integration_fabric.runtime.records import Record, TopicPartition
+
+T = TypeVar("T")
+
+BATCH = 1000
+"""Records taken in one turn: enough to make the hand-over to the event loop cheap."""
+TURN_S = 0.05
+"""How long a turn waits for a record, and so how long a command waits when nothing comes."""
+EAGER_TURN_S = 0.002
+"""As `TURN_S`, while partitions are being taken over and commands follow each other."""
+EAGER_FOR_S = 2.0
+"""How long after an assignment turns are eager."""
+COMMITTED_TIMEOUT_S = 0.5
+"""A predecessor's open transaction blocks the answer; then the takeover ends it rather than wait for its timeout."""
+BUFFERED_HOLD_S = 1.0
+"""How long a hold keeps records here before it pauses the partitions: pausing throws away what was fetched."""
+REVOKE_BOUND = timedelta(seconds=4)
+"""How long a rebalance waits for the event loop, which itself takes 3 s at the most."""
+CLOSE_BOUND = timedelta(seconds=8)
+"""Closing can hang on a sick cluster; the thread is a daemon and is left behind then."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    call: Callable[[], Any]
+    answer: Future[Any]
+
+
+class OwnerThread(Consumer):
+    """Implements `runtime.ports.Consumer` on confluent-kafka."""
+
+    def __init__(self, *, group: str, config: Mapping[str, Any], max_poll_interval: timedelta = timedelta(minutes=5)) -> None:
+        """Make it; nothing is connected before `start`.
+
+        Args:
+            group: The consumer group.
+            config: What all clients share (bootstrap, security, logger); with `group.protocol` classic, the classic protocol is used.
+            max_poll_interval: The broker's bound for a thread that hangs.
+        """
+        self._group = group
+        self._config = {
+            "group.protocol": "consumer",
+            **config,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "max.poll.interval.ms": int(max_poll_interval.total_seconds() * 1000),
+            "queued.max.messages.kbytes": 16_384,
+            "fetch.wait.max.ms": 100,
+        }
+        self._commands: queue.SimpleQueue[_Command] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._ended = threading.Event()
+        self._held = False
+        self._held_since = 0.0
+        self._paused = False
+        self._buffer: list[Record] = []
+        self._epochs: dict[TopicPartition, int] = {}
+        self._waiting: set[TopicPartition] = set()
+        self._next_epoch = 1
+        self._eager_until = 0.0
+        self._topic_ids: dict[str, str] = {}
+        self._snapshot = Snapshot(None, {})
+        self._thread: threading.Thread | None = None
+
+    # -- called on the event loop
+
+    async def start(self, topics: Sequence[str], listener: Listener) -> None:
+        """Subscribe, in a thread of its own."""
+        loop = asyncio.get_running_loop()
+        self._topic_ids = await asyncio.to_thread(topic_ids, self._config, topics)
+        self._listener, self._loop = listener, loop
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._main, args=(list(topics), ready), name=f"consumer {self._group}", daemon=True)
+        self._thread.start()
+        await asyncio.wrap_future(ready)
+
+    async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
+        """What is committed, or the reset position."""
+        return await self._ask(lambda: self._committed(partitions))
+
+    async def go(self, positions: Mapping[TopicPartition, int | None]) -> None:
+        """Hand out records of these partitions."""
+        await self._ask(lambda: self._go(positions))
+
+    async def retake(self, partitions: Sequence[TopicPartition]) -> Snapshot:
+        """Give them a new local epoch."""
+        return await self._ask(lambda: self._retake(partitions))
+
+    def hold(self) -> None:
+        """Hand out nothing for now."""
+        if not self._held:
+            self._held_since = time.monotonic()
+            self._held = True
+
+    def release(self) -> None:
+        """The end of `hold`."""
+        self._held = False
+
+    def snapshot(self) -> Snapshot:
+        """The latest turn's."""
+        return self._snapshot
+
+    def topic_id(self, topic: str) -> str:
+        """Kafka's id of a topic that is read."""
+        return self._topic_ids[topic]
+
+    async def close(self) -> None:
+        """Leave the group, bounded in time."""
+        self._closing.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._ended.wait, CLOSE_BOUND.total_seconds())
+
+    async def _ask(self, call: Callable[[], T]) -> T:
+        if self._ended.is_set():
+            raise Unavailable(f"consumer of {self._group} has ended")
+        command = _Command(call, Future())
+        self._commands.put(command)
+        result: T = await asyncio.wrap_future(command.answer)
+        return result
+
+    # -- called on the thread
+
+    def _main(self, topics: list[str], ready: Future[None]) -> None:
+        try:
+            self._consumer = KafkaConsumer(self._config)
+            self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        except Exception as error:  # noqa: BLE001  it belongs to whoever started us
+            ready.set_exception(error)
+            self._ended.set()
+            return
+        ready.set_result(None)
+        try:
+            while not self._closing.is_set():
+                self._turn()
+        except Exception as error:  # noqa: BLE001  nothing else may end this thread
+            self._tell(self._listener.failed, error)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            self._consumer.close()
+        except Exception as error:  # noqa: BLE001  it is over either way
+            self._tell(self._listener.failed, error)
+        self._ended.set()
+        while True:
+            try:
+                command = self._commands.get_nowait()
+            except queue.Empty:
+                return
+            command.answer.set_exception(Unavailable(f"consumer of {self._group} has ended"))
+
+    def _turn(self) -> None:
+        self._obey()
+        now = time.monotonic()
+        if self._held:
+            self._turn_held(now)
+            return
+        self._resume()
+        records, self._buffer = self._buffer, []
+        first = self._consumer.poll(0 if records else (EAGER_TURN_S if now < self._eager_until else TURN_S))
+        if first is not None:
+            self._read((first, *self._consumer.consume(BATCH, 0)), records)
+        self._look()
+        if records:
+            self._tell(self._listener.taken, records, self._snapshot)
+
+    def _turn_held(self, now: float) -> None:
+        """Stay a member: at first what still comes is kept here, a record a turn; then the partitions are paused."""
+        if not self._paused and now - self._held_since > BUFFERED_HOLD_S:
+            self._consumer.pause(self._kafka(self._active()))
+            self._paused = True
+        with suppress(queue.Empty):
+            self._obey(self._commands.get(timeout=TURN_S))
+        message = self._consumer.poll(0)
+        if message is not None:
+            self._read((message,), self._buffer)
+        self._look()
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._consumer.resume(self._kafka(self._active()))
+            self._paused = False
+
+    def _obey(self, command: _Command | None = None) -> None:
+        while True:
+            if command is None:
+                try:
+                    command = self._commands.get_nowait()
+                except queue.Empty:
+                    return
+            try:
+                command.answer.set_result(command.call())
+            except Exception as error:  # noqa: BLE001  it belongs to whoever asked
+                command.answer.set_exception(error)
+            command = None
+
+    def _read(self, messages: Sequence[KafkaMessage], records: list[Record]) -> None:
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._judge(error)
+                continue
+            # typed loosely by the library: a record that was taken has all of these
+            record: Any = message
+            place = (record.topic(), record.partition(), record.offset())
+            records.append(Record(*place, record.key(), record.value(), record.headers(), record.timestamp()[1]))
+
+    def _judge(self, error: KafkaError) -> None:
+        """Fatal errors end the consumer; the rest librdkafka mends by itself."""
+        if error.fatal() or error.code() in {KafkaError._FATAL, KafkaError._AUTO_OFFSET_RESET}:  # noqa: SLF001  the library's public names
+            raise KafkaException(error)
+
+    def _look(self) -> None:
+        """Take the snapshot of this turn. The member epoch can rise without a callback."""
+        self._snapshot = Snapshot(self._consumer.consumer_group_metadata(), dict(self._epochs))
+
+    def _active(self) -> list[TopicPartition]:
+        return [partition for partition in self._epochs if partition not in self._waiting]
+
+    @staticmethod
+    def _kafka(partitions: Sequence[TopicPartition]) -> list[KafkaPartition]:
+        return [KafkaPartition(topic, partition) for topic, partition in partitions]
+
+    # -- commands
+
+    def _committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, CommittedOffset]:
+        try:
+            found = self._consumer.committed(self._kafka(partitions), timeout=COMMITTED_TIMEOUT_S)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError._TIMED_OUT:  # noqa: SLF001  the library's public name
+                raise Pending(str(error)) from error
+            raise Unavailable(f"committed offsets of {self._group}: {error}") from error
+        return {TopicPartition(item.topic, item.partition): self._position(item) for item in found}
+
+    def _position(self, item: KafkaPartition) -> CommittedOffset:
+        if item.error is not None:
+            raise Unavailable(f"committed offset of {item.topic}/{item.partition}: {item.error}")
+        if item.offset in {OFFSET_INVALID, OFFSET_BEGINNING}:
+            try:
+                low, _ = self._consumer.get_watermark_offsets(item, timeout=2.0)
+            except KafkaException as error:
+                raise Unavailable(f"start of {item.topic}/{item.partition}: {error}") from error
+            return CommittedOffset(low, None)
+        metadata = CommitMetadata.decode(item.metadata)
+        if metadata is not None and metadata.base != item.offset:
+            metadata = None
+        return CommittedOffset(item.offset, metadata, foreign=bool(item.metadata) and metadata is None)
+
+    def _go(self, positions: Mapping[TopicPartition, int | None]) -> None:
+        ours = {partition: offset for partition, offset in positions.items() if partition in self._epochs}
+        for partition, offset in ours.items():
+            if offset is not None:
+                self._consumer.seek(KafkaPartition(partition.topic, partition.partition, offset))
+        self._waiting.difference_update(ours)
+        if not self._paused:
+            self._consumer.resume(self._kafka(list(ours)))
+
+    def _retake(self, partitions: Sequence[TopicPartition]) -> Snapshot:
+        ours = [partition for partition in partitions if partition in self._epochs]
+        self._consumer.pause(self._kafka(ours))
+        self._waiting.update(ours)
+        self._begin(ours)
+        self._look()
+        return self._snapshot
+
+    def _begin(self, partitions: Sequence[TopicPartition]) -> None:
+        gone = set(partitions)
+        self._buffer = [record for record in self._buffer if TopicPartition(record.topic, record.partition) not in gone]
+        for partition in partitions:
+            self._epochs[partition] = self._next_epoch
+            self._next_epoch += 1
+        self._eager_until = time.monotonic() + EAGER_FOR_S
+
+    # -- rebalance callbacks, inside poll, consume and close; they must not raise
+
+    def _on_assign(self, consumer: KafkaConsumer, found: list[KafkaPartition]) -> None:
+        partitions = [TopicPartition(item.topic, item.partition) for item in found]
+        if self._config["group.protocol"] == "consumer" or self._cooperative():
+            consumer.incremental_assign(found)
+        else:
+            consumer.assign(found)
+        if not partitions:
+            return
+        consumer.pause(found)
+        self._waiting.update(partitions)
+        self._begin(partitions)
+        self._look()
+        self._tell(self._listener.assigned, partitions, self._snapshot)
+
+    def _on_revoke(self, consumer: KafkaConsumer, found: list[KafkaPartition]) -> None:
+        partitions = [TopicPartition(item.topic, item.partition) for item in found]
+        if partitions:
+            answer = asyncio.run_coroutine_threadsafe(self._revoked(partitions), self._loop)
+            try:
+                answer.result(REVOKE_BOUND.total_seconds())
+            except (FutureTimeoutError, Exception):  # noqa: BLE001  a rebalance goes on whatever the loop does
+                answer.cancel()
+        self._drop(partitions)
+        self._leave(consumer, found)
+
+    async def _revoked(self, partitions: list[TopicPartition]) -> None:
+        await self._listener.revoked(partitions)
+
+    def _on_lost(self, consumer: KafkaConsumer, found: list[KafkaPartition]) -> None:
+        partitions = [TopicPartition(item.topic, item.partition) for item in found]
+        self._drop(partitions)
+        self._tell(self._listener.lost, partitions)
+        self._leave(consumer, found)
+
+    def _drop(self, partitions: list[TopicPartition]) -> None:
+        gone = set(partitions)
+        for partition in gone:
+            self._epochs.pop(partition, None)
+        self._waiting -= gone
+        self._buffer = [record for record in self._buffer if TopicPartition(record.topic, record.partition) not in gone]
+        self._snapshot = Snapshot(self._snapshot.group_metadata, dict(self._epochs))
+
+    def _leave(self, consumer: KafkaConsumer, found: list[KafkaPartition]) -> None:
+        try:
+            if self._config["group.protocol"] == "consumer" or self._cooperative():
+                consumer.incremental_unassign(found)
+            else:
+                consumer.unassign()
+        except KafkaException as error:
+            self._tell(self._listener.failed, error)
+
+    def _cooperative(self) -> bool:
+        return self._config.get("partition.assignment.strategy") == "cooperative-sticky"
+
+    def _tell(self, what: Callable[..., Any], *arguments: Any) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(what, *arguments)
+
+
+def topic_ids(config: Mapping[str, Any], topics: Sequence[str], timeout: timedelta = timedelta(seconds=10)) -> dict[str, str]:
+    """Ask the broker for the ids of topics.
+
+    Raises:
+        Unavailable: it does not answer.
+        UsageProblem: a topic is not there; the message names all that are missing.
+    """
+    known = {key: value for key, value in config.items() if key in _ADMIN_KEYS or key.startswith(("ssl.", "sasl.", "security."))}
+    admin = AdminClient(known)
+    answers = admin.describe_topics(TopicCollection(list(topics)), request_timeout=timeout.total_seconds())
+    found, missing = {}, []
+    for topic, answer in answers.items():
+        try:
+            found[topic] = str(answer.result().topic_id)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise Unavailable(f"topic {topic}: {error}") from error
+            missing.append(topic)
+    if missing:
+        raise UsageProblem(f"topics are not there: {', '.join(sorted(missing))}; run `fabric topics apply`")
+    return found
+
+
+_ADMIN_KEYS = frozenset({"bootstrap.servers", "client.id", "logger"})

@@ -1,0 +1,152 @@
+"""The effect log on SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from integration_fabric.backends.sql.cross_references import link
+from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.leases import hold_fence
+from integration_fabric.backends.sql.packing import pack, unpack
+from integration_fabric.backends.sql.tables import EFFECTS
+from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
+from integration_fabric.messages.envelope import Coordinates
+from integration_fabric.runtime.ports import Fence
+from integration_fabric.runtime.subscriber import Handled
+
+
+def recall(connection: Connection, fence: Fence, message_id: str, coordinates: Coordinates) -> Remembered | None:
+    """What is stored of a message that is done or refused. Called inside a fenced transaction."""
+    row = connection.execute(select(EFFECTS).filter_by(subscriber=fence.subscriber, message_id=message_id)).first()
+    return None if row is None or row.outputs is None else _remembered(row, fence, coordinates)
+
+
+def remember(connection: Connection, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, written_s: Any) -> None:
+    """Store a result beside the state that it belongs to. Called inside a fenced transaction, for a message that is new."""
+    connection.execute(
+        insert(EFFECTS).values(
+            subscriber=fence.subscriber,
+            message_id=message_id,
+            generation=0,
+            state=EffectState.DONE.value,
+            kind=handled.kind.value,
+            detail=handled.detail,
+            outputs=pack(handled),
+            written_s=written_s,
+            **_place(fence, coordinates),
+        )
+    )
+
+
+def _place(fence: Fence, coordinates: Coordinates) -> dict[str, Any]:
+    return {"epoch": fence.epoch, "topic_id": fence.topic_id, "partition": coordinates.partition, "offset": coordinates.offset}
+
+
+def _remembered(row: Any, fence: Fence, coordinates: Coordinates) -> Remembered:
+    same = (row.topic_id, row.partition, row.offset) == (fence.topic_id, coordinates.partition, coordinates.offset)
+    return Remembered(unpack(row.kind, row.detail or "", row.outputs), same)
+
+
+class SqlEffects(EffectLog):
+    """Implements `delivery.ports.EffectLog`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._now = database.now_s()
+
+    async def claim(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta) -> Claim:
+        """Look it up, or write an intent."""
+
+        def work(connection: Connection) -> Claim:
+            hold_fence(connection, fence)
+            row = connection.execute(
+                select(EFFECTS, self._now.label("now_s")).filter_by(subscriber=fence.subscriber, message_id=message_id)
+            ).first()
+            if row is None:
+                connection.execute(
+                    insert(EFFECTS).values(
+                        subscriber=fence.subscriber,
+                        message_id=message_id,
+                        generation=0,
+                        state=EffectState.INTENT.value,
+                        deadline_s=self._now + within.total_seconds(),
+                        written_s=self._now,
+                        **_place(fence, coordinates),
+                    )
+                )
+                return Fresh(0)
+            if row.outputs is not None:
+                return _remembered(row, fence, coordinates)
+            return Open(row.generation, timedelta(seconds=(row.deadline_s or 0.0) - row.now_s))
+
+        return await self._database.run(work)
+
+    async def renew(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int) -> None:
+        """Write the intent anew."""
+
+        def work(connection: Connection) -> None:
+            hold_fence(connection, fence)
+            connection.execute(
+                update(EFFECTS)
+                .filter_by(subscriber=fence.subscriber, message_id=message_id)
+                .values(
+                    generation=generation,
+                    state=EffectState.INTENT.value,
+                    deadline_s=self._now + within.total_seconds(),
+                    written_s=self._now,
+                    **_place(fence, coordinates),
+                )
+            )
+
+        await self._database.run(work)
+
+    async def settle(
+        self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, *, state: EffectState, links: Sequence[Link] = ()
+    ) -> None:
+        """Write what became of it."""
+
+        def work(connection: Connection) -> None:
+            hold_fence(connection, fence)
+            connection.execute(
+                update(EFFECTS)
+                .filter_by(subscriber=fence.subscriber, message_id=message_id)
+                .values(
+                    state=state.value,
+                    kind=handled.kind.value,
+                    detail=handled.detail,
+                    outputs=pack(handled),
+                    deadline_s=None,
+                    written_s=self._now,
+                    **_place(fence, coordinates),
+                )
+            )
+            for found in links:
+                link(connection, found)
+
+        await self._database.run(work)
+
+    async def withdraw(self, fence: Fence, message_id: str) -> None:
+        """Take an intent back."""
+
+        def work(connection: Connection) -> None:
+            hold_fence(connection, fence)
+            mine = {"subscriber": fence.subscriber, "message_id": message_id}
+            connection.execute(delete(EFFECTS).filter_by(**mine, state=EffectState.INTENT.value, generation=0))
+            connection.execute(update(EFFECTS).filter_by(**mine, state=EffectState.INTENT.value).values(deadline_s=0.0))
+
+        await self._database.run(work)
+
+    async def give_up(self, fence: Fence, message_id: str) -> None:
+        """Mark it as unknown."""
+
+        def work(connection: Connection) -> None:
+            hold_fence(connection, fence)
+            connection.execute(
+                update(EFFECTS).filter_by(subscriber=fence.subscriber, message_id=message_id).values(state=EffectState.UNKNOWN.value)
+            )
+
+        await self._database.run(work)

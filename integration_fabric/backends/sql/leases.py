@@ -1,0 +1,119 @@
+"""Who may write for a partition: the epoch that Kafka issues and SQL enforces (protocol.md, A and B)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.tables import LEASES, STOPS
+from integration_fabric.messages.errors import Fenced
+from integration_fabric.runtime.ports import Fence, Lease, Leases, Stop, TakenLease
+from integration_fabric.runtime.records import TopicPartition
+
+
+def hold_fence(connection: Connection, fence: Fence) -> None:
+    """Begin a transaction for a partition: lock its lease and show its epoch. Raises Fenced where it is another's.
+
+    An `INSERT … WHERE EXISTS (lease is mine)` would leave a row behind on PostgreSQL when the lease is raised beside it.
+    """
+    held = connection.execute(
+        update(LEASES)
+        .where(
+            LEASES.c.subscriber == fence.subscriber,
+            LEASES.c.topic_id == fence.topic_id,
+            LEASES.c.partition == fence.partition,
+            LEASES.c.epoch == fence.epoch,
+        )
+        .values(serial=LEASES.c.serial)
+    )
+    if held.rowcount == 0:
+        raise Fenced(f"{fence.subscriber}, partition {fence.partition} of topic {fence.topic_id}: epoch {fence.epoch} is over")
+
+
+class SqlLeases(Leases):
+    """Implements `runtime.ports.Leases`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def store_id(self) -> str:
+        """Names the store."""
+        return self._database.store_id
+
+    async def read(self, subscriber: str, topic_id: str, partition: int) -> Lease | None:
+        """The row, or None."""
+
+        def work(connection: Connection) -> Lease | None:
+            row = connection.execute(
+                select(LEASES.c.epoch, LEASES.c.serial, LEASES.c.owner).where(
+                    LEASES.c.subscriber == subscriber, LEASES.c.topic_id == topic_id, LEASES.c.partition == partition
+                )
+            ).first()
+            return Lease(row.epoch, row.serial, row.owner) if row else None
+
+        return await self._database.run(work)
+
+    async def take(self, subscriber: str, taken: Sequence[TakenLease], owner: str) -> Sequence[bool]:
+        """Raise each lease to its epoch."""
+        return await self._database.run(lambda connection: [_take(connection, subscriber, lease, owner) for lease in _sorted(taken)])
+
+    async def stops(self, subscriber: str, taken: Sequence[TakenLease], base: Mapping[TopicPartition, int]) -> Sequence[Stop]:
+        """Void those that Kafka does not confirm, return the first of the rest of each partition."""
+
+        def work(connection: Connection) -> list[Stop]:
+            found: list[Stop] = []
+            for lease in _sorted(taken):
+                fence = Fence(subscriber, lease.topic_id, lease.partition.partition, lease.epoch)
+                hold_fence(connection, fence)
+                mine = (STOPS.c.subscriber == subscriber, STOPS.c.topic_id == lease.topic_id, STOPS.c.partition == fence.partition)
+                connection.execute(delete(STOPS).where(*mine, STOPS.c.offset >= base[lease.partition]))
+                row = connection.execute(select(STOPS).where(*mine).order_by(STOPS.c.offset)).first()
+                if row is not None:
+                    found.append(Stop(lease.partition, row.offset, row.key, row.code, row.message))
+            return found
+
+        return await self._database.run(work)
+
+    async def stop(self, fence: Fence, stop: Stop) -> None:
+        """Remember it."""
+
+        def work(connection: Connection) -> None:
+            hold_fence(connection, fence)
+            key = {
+                "subscriber": fence.subscriber,
+                "topic_id": fence.topic_id,
+                "partition": fence.partition,
+                "offset": stop.offset,
+            }
+            connection.execute(delete(STOPS).filter_by(**key))
+            connection.execute(insert(STOPS).values(**key, key=stop.key, code=stop.code, message=stop.message))
+
+        await self._database.run(work)
+
+
+def _sorted(taken: Sequence[TakenLease]) -> list[TakenLease]:
+    """In one order everywhere, so that two takeovers cannot wait for each other."""
+    return sorted(taken, key=lambda lease: (lease.topic_id, lease.partition.partition))
+
+
+def _take(connection: Connection, subscriber: str, lease: TakenLease, owner: str) -> bool:
+    mine = (LEASES.c.subscriber == subscriber, LEASES.c.topic_id == lease.topic_id, LEASES.c.partition == lease.partition.partition)
+    raised = connection.execute(update(LEASES).where(*mine, LEASES.c.epoch < lease.epoch).values(epoch=lease.epoch, owner=owner))
+    if raised.rowcount:
+        return True
+    if connection.execute(select(LEASES.c.epoch).where(*mine)).first() is not None:
+        return False
+    connection.execute(
+        insert(LEASES).values(
+            subscriber=subscriber,
+            topic_id=lease.topic_id,
+            partition=lease.partition.partition,
+            epoch=lease.epoch,
+            serial=0,
+            owner=owner,
+        )
+    )
+    return True

@@ -1,0 +1,150 @@
+"""The tables of the store. `migrations/` makes them; a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+METADATA = MetaData()
+
+STORE = Table("store", METADATA, Column("id", String(36), primary_key=True))
+"""One row: the store's name. Commit metadata carries it."""
+
+LEASES = Table(
+    "leases",
+    METADATA,
+    Column("subscriber", String(200), nullable=False),
+    Column("topic_id", String(40), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("serial", BigInteger, nullable=False),
+    Column("owner", String(300), nullable=False),
+    PrimaryKeyConstraint("subscriber", "topic_id", "partition"),
+)
+"""Who may write for a partition."""
+
+STOPS = Table(
+    "stops",
+    METADATA,
+    Column("subscriber", String(200), nullable=False),
+    Column("topic_id", String(40), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("code", String(200), nullable=False),
+    Column("message", Text, nullable=False),
+    PrimaryKeyConstraint("subscriber", "topic_id", "partition", "offset"),
+)
+"""Dead letters at which a subscriber stands still."""
+
+EFFECTS = Table(
+    "effects",
+    METADATA,
+    Column("subscriber", String(200), nullable=False),
+    Column("message_id", String(200), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("topic_id", String(40), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("deadline_s", Float),
+    Column("kind", String(20)),
+    Column("detail", Text),
+    Column("outputs", LargeBinary),
+    Column("written_s", Float, nullable=False),
+    PrimaryKeyConstraint("subscriber", "message_id"),
+)
+"""The effect log: what each subscriber did with each message. Times are seconds since 1970 by the database's clock."""
+
+CROSS_REFERENCES = Table(
+    "cross_references",
+    METADATA,
+    Column("entity", String(50), nullable=False),
+    Column("canonical_id", String(200), nullable=False),
+    Column("system", String(100), nullable=False),
+    Column("native_id", String(200), nullable=False),
+    PrimaryKeyConstraint("entity", "canonical_id", "system"),
+    UniqueConstraint("entity", "system", "native_id", name="uq_cross_references_native"),
+)
+
+CURSORS = Table(
+    "cursors",
+    METADATA,
+    Column("poller", String(200), primary_key=True),
+    Column("cursor", Text, nullable=False),
+    Column("saved_s", Float, nullable=False),
+)
+"""How far each poller has published."""
+
+INSTANCES = Table(
+    "process_instances",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("process", String(100), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("step", Text, nullable=False),
+    Column("since_s", Float, nullable=False),
+    Column("deadline_s", Float),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("process", "key", name="uq_process_instances_key"),
+    Index("ix_process_instances_state", "process", "state"),
+)
+
+COMMANDS = Table(
+    "process_commands",
+    METADATA,
+    Column("command_id", String(36), primary_key=True),
+    Column("instance_id", String(36), nullable=False),
+    Index("ix_process_commands_instance", "instance_id"),
+)
+"""Which instance sent a command: a reply is matched by this alone."""
+
+HOLDS = Table(
+    "process_holds",
+    METADATA,
+    Column("process", String(100), nullable=False),
+    Column("entity", String(50), nullable=False),
+    Column("entity_id", String(200), nullable=False),
+    Column("instance_id", String(36), nullable=False),
+    PrimaryKeyConstraint("process", "entity", "entity_id", "instance_id"),
+    Index("ix_process_holds_instance", "instance_id"),
+)
+"""What held instances wait for."""
+
+CHANGES = Table(
+    "process_changes",
+    METADATA,
+    Column("process", String(100), nullable=False),
+    Column("entity", String(50), nullable=False),
+    Column("entity_id", String(200), nullable=False),
+    Column("changed_s", Float, nullable=False),
+    PrimaryKeyConstraint("process", "entity", "entity_id"),
+)
+"""When master data last changed, for a refusal that arrives after the change that mends it."""
+
+TIMERS = Table(
+    "process_timers",
+    METADATA,
+    Column("instance_id", String(36), nullable=False),
+    Column("step", String(100), nullable=False),
+    Column("arm", Integer, nullable=False),
+    Column("process", String(100), nullable=False),
+    Column("due_s", Float, nullable=False),
+    PrimaryKeyConstraint("instance_id", "step"),
+    Index("ix_process_timers_due", "process", "due_s"),
+)

@@ -1,0 +1,115 @@
+"""HTTP as connectors speak it: every failure is named by what it says about the call (guarantee G4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from integration_fabric.messages.errors import BadCredential, Throttled, Transient, Unavailable, UnknownOutcome, VendorDrift
+
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+"""An answer is read whole into memory; none of the calls asks for more than a page."""
+READS = frozenset({"GET", "HEAD"})
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+
+
+class Answer:
+    """A vendor's answer with a status below 500 that is neither 401 nor 429."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self._response = response
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the vendor did it."""
+        return self._response.is_success
+
+    @property
+    def text(self) -> str:
+        """The body, for people: at most 500 characters."""
+        return self._response.text[:500]
+
+    def json(self) -> Any:
+        """The body. Raises VendorDrift where it is no JSON: it says nothing about what was done, and must not lead to another call."""
+        try:
+            return self._response.json()
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise VendorDrift(f"the answer ({self.status}) is no JSON: {self.text[:120]!r}") from error
+
+
+class HttpClient:
+    """One system's HTTP API."""
+
+    def __init__(self, client: httpx.AsyncClient, *, system: str) -> None:
+        """Take a client with base URL, credentials and timeouts set; the caller closes it."""
+        self._client, self._system = client, system
+
+    async def call(self, method: str, path: str, *, reads: bool | None = None, **request: Any) -> Answer:
+        """Make one call.
+
+        Args:
+            method: HTTP method.
+            path: Below the base URL.
+            reads: Whether it changes nothing; by default what the method says.
+            **request: As httpx takes it: params, json, data, headers.
+
+        Raises:
+            Unavailable: nothing was sent.
+            UnknownOutcome: a write was sent and not answered, or answered with 5xx.
+            Transient: a read was not answered, or answered with 5xx.
+            Throttled: 429, with what Retry-After says.
+            BadCredential: 401.
+        """
+        harmless = method.upper() in READS if reads is None else reads
+        what = f"{self._system}: {method} {path}"
+        try:
+            response = await self._client.request(method, path, **request)
+        except _NEVER_SENT as error:
+            raise Unavailable(f"{what}: {_reason(error)}") from error
+        except httpx.TransportError as error:
+            failure = Transient if harmless else UnknownOutcome
+            raise failure(f"{what}: {_reason(error)}") from error
+        return self._judge(response, what, harmless=harmless)
+
+    def _judge(self, response: httpx.Response, what: str, *, harmless: bool) -> Answer:
+        status = response.status_code
+        if len(response.content) > MAX_ANSWER_BYTES:
+            raise VendorDrift(f"{what}: the answer has {len(response.content)} bytes")
+        if status == httpx.codes.TOO_MANY_REQUESTS:
+            raise Throttled(f"{what}: 429", retry_after=retry_after(response))
+        if status == httpx.codes.UNAUTHORIZED:
+            raise BadCredential(f"{what}: 401 {response.text[:200]}")
+        if status == httpx.codes.SERVICE_UNAVAILABLE and "retry-after" in response.headers:
+            raise Unavailable(f"{what}: 503, retry after {response.headers['retry-after']}")
+        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            failure = Transient if harmless else UnknownOutcome
+            raise failure(f"{what}: {status} {response.text[:200]}")
+        return Answer(response)
+
+
+def retry_after(response: httpx.Response) -> timedelta | None:
+    """What `Retry-After` says in seconds, at most a minute at a time; a date is passed over (RFC 9110, 10.2.3)."""
+    text = response.headers.get("retry-after", "")
+    return timedelta(seconds=min(float(text), 60.0)) if text.isdigit() else None
+
+
+@asynccontextmanager
+async def http_client(
+    *, system: str, base_url: str, headers: dict[str, str], timeout: timedelta, connections: int = 32
+) -> AsyncIterator[HttpClient]:
+    """Open a client for one system and close it at the end."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    bounds = httpx.Timeout(timeout.total_seconds(), connect=min(3.0, timeout.total_seconds()))
+    async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=bounds, limits=limits, trust_env=False) as client:
+        yield HttpClient(client, system=system)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__} {error}".strip()

@@ -1,0 +1,175 @@
+"""Outside effects that happen once: intent, call, done, and what to do when nobody knows (protocol.md, C and D)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar, assert_never
+
+from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
+from integration_fabric.delivery.strategies import Strategy
+from integration_fabric.messages.errors import (
+    BadCredential,
+    Conflict,
+    DataProblem,
+    FabricError,
+    Fenced,
+    MissingParent,
+    Throttled,
+    Transient,
+    Unavailable,
+    UnknownOutcome,
+)
+from integration_fabric.runtime.outcomes import OutcomeKind
+from integration_fabric.runtime.ports import Clock
+from integration_fabric.runtime.subscriber import Delivery, Handled
+from integration_fabric.telemetry.logs import LOG
+
+T = TypeVar("T")
+
+MARGIN = timedelta(seconds=1)
+"""Between the last moment at which a call may be under way and its intent's deadline: the pauses of a busy event loop."""
+STORE_RETRY_S = 0.5
+"""Between attempts to write what a call was answered; the store's absence is no failure of the message."""
+_NOT_SENT = (Unavailable, Throttled, BadCredential, Transient, MissingParent)
+"""The call had no effect, and the same effect may be tried again."""
+_REFUSED = (DataProblem, Conflict)
+"""The call had no effect, and a person or a later change must act first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an action made of a command."""
+
+    handled: Handled
+    refused: bool
+    links: Sequence[Link] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """How one action is carried out, and how an unknown outcome of it is resolved."""
+
+    strategy: Strategy
+    send: Callable[[Delivery, int], Awaitable[Reply]]
+    """Makes the call, with the effect's generation."""
+    find: Callable[[Delivery, int], Awaitable[Reply | None]] | None
+    """Reads back: the reply if it was carried out, None if not. Every strategy but upsert has one."""
+    timeout: timedelta
+    """Of one call, or one reading back."""
+    settles_after: timedelta
+    """How long after its last moment a call may still land at the vendor."""
+
+
+class Once:
+    """Carries out the effects of one subscriber once each."""
+
+    def __init__(self, *, effect: Effect, log: EffectLog, clock: Clock) -> None:
+        self._effect, self._log, self._clock = effect, log, clock
+
+    async def run(self, delivery: Delivery) -> Handled:
+        """Handle one command.
+
+        Raises:
+            UnknownOutcome: nobody knows, and the strategy has no way to find out.
+            FabricError: as the action raised it; the call had no effect then.
+        """
+        effect, envelope = self._effect, delivery.envelope
+        began_s = self._clock.monotonic_s()
+        claim: Claim = await self._log.claim(delivery.fence, envelope.id, delivery.coordinates, within=effect.timeout + MARGIN)
+        match claim:
+            case Remembered(handled, same_record):
+                return handled if same_record else Handled(OutcomeKind.DUPLICATE, detail="applied from another position")
+            case Fresh(generation):
+                return await self._send(delivery, generation, began_s)
+            case Open(generation, remaining):
+                return await self._resolve(delivery, generation, remaining)
+            case _:
+                assert_never(claim)
+
+    async def _send(self, delivery: Delivery, generation: int, began_s: float) -> Handled:
+        """Make the call if it ends before the intent's deadline, and write down how it ended."""
+        if self._clock.monotonic_s() - began_s > MARGIN.total_seconds():
+            await self._kept(delivery, lambda: self._log.withdraw(delivery.fence, delivery.envelope.id))
+            raise Transient("the store was too slow for the intent's deadline; nothing was sent")
+        try:
+            reply = await self._call(delivery, generation)
+        except (*_NOT_SENT, *_REFUSED):
+            await self._kept(delivery, lambda: self._log.withdraw(delivery.fence, delivery.envelope.id))
+            raise
+        except (UnknownOutcome, TimeoutError) as error:
+            LOG.unknown_outcome(delivery.fence.subscriber, delivery.envelope, error, strategy=self._effect.strategy)
+            spent = timedelta(seconds=self._clock.monotonic_s() - began_s)
+            return await self._resolve(delivery, generation, self._effect.timeout + MARGIN - spent)
+        return await self._settle(delivery, reply)
+
+    async def _call(self, delivery: Delivery, generation: int) -> Reply:
+        """Make the call. Where our own code fails, nobody knows what the call did: its intent is marked so."""
+        try:
+            async with asyncio.timeout(self._effect.timeout.total_seconds()):
+                return await self._effect.send(delivery, generation)
+        except (*_NOT_SENT, *_REFUSED, UnknownOutcome, TimeoutError):
+            raise
+        except Exception:
+            await self._kept(delivery, lambda: self._log.give_up(delivery.fence, delivery.envelope.id))
+            raise
+
+    async def _resolve(self, delivery: Delivery, generation: int, remaining: timedelta) -> Handled:
+        """Find out whether a call that may have been sent was carried out; send it again only where that is safe."""
+        effect, envelope = self._effect, delivery.envelope
+        if effect.strategy is not Strategy.NATIVE_KEY:
+            await delivery.pause(max(0.0, (remaining + effect.settles_after).total_seconds()))
+        found = None
+        if effect.strategy is Strategy.LOOKUP_FIRST:
+            found = await self._read_back(delivery, generation)
+            LOG.resolved(delivery.fence.subscriber, envelope, found=found is not None, strategy=effect.strategy)
+        if found is not None:
+            return await self._settle(delivery, found)
+        began_s = self._clock.monotonic_s()
+        within = effect.timeout + MARGIN
+        await self._kept(
+            delivery,
+            lambda: self._log.renew(delivery.fence, envelope.id, delivery.coordinates, within=within, generation=generation),
+        )
+        if self._clock.monotonic_s() - began_s > MARGIN.total_seconds():
+            raise Transient("the store was too slow for the intent's deadline; nothing was sent again")
+        return await self._resend(delivery, generation, began_s)
+
+    async def _resend(self, delivery: Delivery, generation: int, began_s: float) -> Handled:
+        """As `_send`, after an unknown outcome: another one is for the lane to come back to."""
+        try:
+            reply = await self._call(delivery, generation)
+        except (UnknownOutcome, TimeoutError) as error:
+            LOG.unknown_outcome(delivery.fence.subscriber, delivery.envelope, error, strategy=self._effect.strategy)
+            raise Unavailable(f"no answer for the second time after {self._clock.monotonic_s() - began_s:.1f} s: {error}") from error
+        return await self._settle(delivery, reply)
+
+    async def _read_back(self, delivery: Delivery, generation: int) -> Reply | None:
+        assert self._effect.find is not None
+        try:
+            async with asyncio.timeout(self._effect.timeout.total_seconds()):
+                return await self._effect.find(delivery, generation)
+        except (TimeoutError, UnknownOutcome) as error:
+            raise Unavailable(f"reading back did not answer: {error}") from error
+
+    async def _settle(self, delivery: Delivery, reply: Reply) -> Handled:
+        state = EffectState.REFUSED if reply.refused else EffectState.DONE
+        fence, envelope = delivery.fence, delivery.envelope
+        await self._kept(
+            delivery,
+            lambda: self._log.settle(fence, envelope.id, delivery.coordinates, reply.handled, state=state, links=reply.links),
+        )
+        return reply.handled
+
+    async def _kept(self, delivery: Delivery, write: Callable[[], Awaitable[T]]) -> T:
+        """Write until the store takes it: what a call was answered must not be lost because the store is away."""
+        while True:
+            try:
+                return await write()
+            except Fenced:
+                raise
+            except FabricError as error:
+                LOG.waiting(delivery.fence.subscriber, delivery.envelope, error, waits=1, delay_s=STORE_RETRY_S)
+                await delivery.pause(STORE_RETRY_S)

@@ -1,0 +1,93 @@
+"""What delivery needs kept: the effect log. Implemented on SQL and in memory; one conformance suite runs both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from integration_fabric.messages.envelope import Coordinates
+from integration_fabric.runtime.ports import Fence
+from integration_fabric.runtime.subscriber import Handled
+
+
+class EffectState(StrEnum):
+    """What is known of one effect."""
+
+    INTENT = "intent"
+    """Written before the call; whether it was carried out is open until it is done."""
+    DONE = "done"
+    REFUSED = "refused"
+    """Definitely not carried out, and answered so."""
+    UNKNOWN = "unknown"
+    """Given up without knowing; a person decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Ours to do: an intent stands in the log."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Done or refused before."""
+
+    handled: Handled
+    same_record: bool
+    """Whether by this very record; else it is a duplicate from another position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An intent without an end: nobody knows."""
+
+    generation: int
+    remaining: timedelta
+    """Until the call can no longer be sent, by the database's clock; not above zero where that has passed."""
+
+
+Claim = Fresh | Remembered | Open
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A cross-reference that an effect brought about."""
+
+    entity: str
+    canonical_id: str
+    system: str
+    native_id: str
+
+
+class EffectLog(Protocol):
+    """What each subscriber did with each message. Every call is one fenced transaction, durable when it returns.
+
+    All raise Fenced where another worker owns the partition, and Unavailable where the store does not answer; after Unavailable
+    the same call may be made again.
+    """
+
+    async def claim(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta) -> Claim:
+        """Look a message up; where it is new, write an intent whose deadline is `within` from now by the database's clock."""
+        ...
+
+    async def renew(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int) -> None:
+        """Write the intent anew, with this epoch, deadline and generation: it is about to be sent again."""
+        ...
+
+    async def settle(
+        self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, *, state: EffectState, links: Sequence[Link] = ()
+    ) -> None:
+        """Write what became of it, with its outputs and its cross-references."""
+        ...
+
+    async def withdraw(self, fence: Fence, message_id: str) -> None:
+        """Take an intent back: nothing was sent."""
+        ...
+
+    async def give_up(self, fence: Fence, message_id: str) -> None:
+        """Mark an open intent as unknown: a person decides."""
+        ...

@@ -1,0 +1,213 @@
+"""Programs that outlive the command that starts them: start, wait until they serve, know them again, stop. For Kafka, Tryton, simulators, workers.
+
+Linux and macOS. Nothing here keeps a list: whoever starts a program notes its process with `state.record`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from integration_fabric.local.errors import DiedEarly, LocalError, NotReady
+
+PAUSE_S = 0.05
+LAST_LINES = 5
+LAST_BYTES = 16_384
+PROC = Path("/proc")
+
+# The one locale that macOS always has and in which `ps` escapes no letter; fixed, so that a start time is always written the same way.
+PS_LOCALE = {"LC_ALL": "en_US.UTF-8", "PATH": "/bin:/usr/bin"}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One run of a program.
+
+    Attributes:
+        pid: Its process id, which the system gives to another program some time after its end.
+        birthmark: What that other program will not have; see `birthmark`.
+    """
+
+    pid: int
+    birthmark: str
+
+
+def log_path(state_dir: Path, name: str) -> Path:
+    """Where the output of the program `name` goes."""
+    return state_dir / "logs" / f"{name}.log"
+
+
+def start(name: str, command: Sequence[str], *, state_dir: Path, cwd: Path | None = None, environment: Mapping[str, str] | None = None) -> Process:
+    """Start a program in a session of its own, so that neither Ctrl-C nor a closed terminal reaches it.
+
+    Its output goes to `log_path(state_dir, name)`; that of the run before is kept beside it as `<name>.previous.log`.
+
+    Args:
+        name: The service's name.
+        command: The program and its arguments. The last one should tell it from its like, e.g. the path of a configuration file.
+        state_dir: The checkout's state folder.
+        cwd: Where it runs; by default here.
+        environment: Its whole environment (`settings.environment` adds to ours); by default ours.
+
+    Raises:
+        DiedEarly: It cannot be run.
+    """
+    log = log_path(state_dir, name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        log.replace(log.with_name(f"{name}.previous.log"))
+    with log.open("ab") as output:
+        try:
+            child = _Detached(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, cwd=cwd, env=environment
+            )
+        except OSError as error:
+            raise DiedEarly(f"{name} cannot be run: {command[0]}: {error.strerror}", remedy="Install it, or correct its path.") from None
+    return Process(child.pid, birthmark(child.pid) or "")
+
+
+class _Detached(subprocess.Popen[bytes]):
+    """A child that may outlive us: not warned of when this object goes, and reaped by `_reap` if it ends before us."""
+
+    def __del__(self) -> None:
+        """Nothing; the inherited one warns that the child still runs."""
+
+
+def await_ready(process: Process, ready: Callable[[], bool], *, within: timedelta, log: Path) -> None:
+    """Return once `ready` says so of a process that is alive.
+
+    Args:
+        process: The process.
+        ready: Asked about twenty times a second; it answers within a second or so and does not raise.
+        within: How long to wait.
+        log: The program's log; its last lines stand in the error.
+
+    Raises:
+        DiedEarly: The process has ended.
+        NotReady: It is alive and not ready after `within`. It still runs: the caller stops it or waits longer.
+    """
+    deadline = time.monotonic() + within.total_seconds()
+    while True:
+        answered = ready()
+        # In this order: another program may answer in the place of ours, which died because of it.
+        if not is_alive(process):
+            raise ended(log.stem, last_words(log), log)
+        if answered:
+            return
+        if time.monotonic() > deadline:
+            raise NotReady(
+                f"{log.stem} runs and does not serve after {within.total_seconds():g} s; its last words: {last_words(log)}",
+                remedy=f"See {log}; is the machine too busy, or short of memory?",
+            )
+        time.sleep(PAUSE_S)
+
+
+def ended(name: str, words: str, log: Path | str) -> LocalError:
+    """The error of a program that ended before it served."""
+    return DiedEarly(f"{name} ended before it served; its last words: {words}", remedy=f"See {log}.")
+
+
+def stop(process: Process, *, within: timedelta) -> bool:
+    """End a process: politely, and after `within` by force, with its whole group.
+
+    Returns:
+        Whether it was alive.
+    """
+    if not is_alive(process):
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGTERM)
+    if not _gone(process, within):
+        _kill(process)
+        _gone(process, within)
+    return True
+
+
+def is_alive(process: Process) -> bool:
+    """Whether this very run of the program goes on: not ended, and its pid not another program's by now."""
+    _reap(process.pid)
+    return birthmark(process.pid) == process.birthmark
+
+
+def birthmark(pid: int) -> str | None:
+    """What tells a process from a later one of the same pid: its start time, and the last word of its command line.
+
+    The last word, as launchers that put themselves before a program (a virtual environment's Python on macOS) keep the tail. A program
+    that rewrites its own command line after its start is not known again.
+
+    Returns:
+        None if there is no such process, or it has ended and only waits for its parent to take notice.
+    """
+    return _from_proc(pid) if PROC.joinpath("self", "stat").exists() else _from_ps(pid)
+
+
+def last_words(log: Path) -> str:
+    """The last lines of a log, condensed."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LAST_BYTES))
+            return condensed(file.read())
+    except FileNotFoundError:
+        return condensed(b"")
+
+
+def condensed(output: bytes) -> str:
+    """The last lines of a program's output in one line, without the indented ones (the frames of a stack trace)."""
+    lines = output.decode(errors="replace").splitlines()
+    said = [line.rstrip() for line in lines if line.strip() and not line[0].isspace()]
+    return " | ".join(said[-LAST_LINES:]) or "none"
+
+
+def _from_proc(pid: int) -> str | None:
+    """Linux: field 22 of /proc/<pid>/stat, in ticks of 10 ms since the machine's start; proc_pid_stat(5)."""
+    try:
+        # The second field, the program's name in brackets, may itself hold spaces and brackets.
+        fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, started = fields[0], fields[19]
+    return None if state in "ZX" else f"{started} {_last(words)}"
+
+
+def _from_ps(pid: int) -> str | None:
+    """Elsewhere: `ps`, to the second."""
+    answer = subprocess.run(
+        ["ps", "-ww", "-o", "stat=,lstart=,command=", "-p", str(pid)], capture_output=True, check=False, env=PS_LOCALE
+    ).stdout.decode(errors="replace")
+    state, *words = answer.split() or ["Z"]
+    return None if state.startswith("Z") else f"{' '.join(words[:5])} {_last(words[5:])}"
+
+
+def _last(words: Sequence[str]) -> str:
+    return next((word for word in reversed(words) if word), "")
+
+
+def _reap(pid: int) -> None:
+    """Take notice of a child's end; without that its pid stays, as a zombie's, for as long as we live."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _gone(process: Process, within: timedelta) -> bool:
+    deadline = time.monotonic() + within.total_seconds()
+    while is_alive(process):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(PAUSE_S)
+    return True
+
+
+def _kill(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        if os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            os.kill(process.pid, signal.SIGKILL)

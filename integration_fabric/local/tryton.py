@@ -1,0 +1,204 @@
+"""The ERP of a developer's machine: a real Tryton with its own data, started and stopped here; the command line and the tests call it.
+
+It starts from the snapshot of `local.tryton_snapshot` and keeps its data between starts, until somebody asks for a fresh one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+
+from integration_fabric.local import locks, ports, processes, state
+from integration_fabric.local.settings import LocalSettings
+from integration_fabric.local.tryton_snapshot import (
+    DATABASE,
+    Facts,
+    Snapshot,
+    Tell,
+    configuration_text,
+    prepare_snapshot,
+    read_facts,
+    snapshot_of,
+)
+
+NAME = "tryton"
+
+# A start takes one to two seconds alone; this is for a machine that does much else.
+_START_WITHIN = timedelta(seconds=60)
+_STOP_WITHIN = timedelta(seconds=10)
+# For another process that starts or stops it, which may have to prepare the snapshot first.
+_PATIENCE = timedelta(minutes=15)
+_ASK_S = 1.0
+
+# A line for each request would be all that stands in the log, and 250 bytes of it.
+_LOGGING = """[loggers]
+keys = root, werkzeug
+[handlers]
+keys = output
+[formatters]
+keys = line
+[logger_root]
+level = WARNING
+handlers = output
+[logger_werkzeug]
+level = WARNING
+handlers =
+qualname = werkzeug
+[handler_output]
+class = StreamHandler
+formatter = line
+args = (sys.stderr,)
+[formatter_line]
+format = %(asctime)s %(levelname)s %(name)s %(message)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TrytonAddress:
+    """All that a client of the running server must know."""
+
+    url: str
+    """Without the database, e.g. `http://127.0.0.1:23456`."""
+    database: str
+    key: str = field(repr=False)
+    """Of the user application for the REST interface; its user sees every company."""
+    companies: Mapping[str, int]
+    """Company ids by the code of their legal entity."""
+    category: int
+    """The accounting category that products book through."""
+
+
+def prepare(settings: LocalSettings, tell: Tell) -> None:
+    """Have Tryton and its snapshot in the cache, so that every start is quick. Does nothing where they are there.
+
+    Args:
+        settings: Where the cache is.
+        tell: Told what takes long.
+
+    Raises:
+        NotStarted: A step failed.
+    """
+    prepare_snapshot(snapshot_of(settings.cache_dir), tell)
+
+
+def up(settings: LocalSettings, tell: Tell, *, fresh: bool = False) -> TrytonAddress:
+    """Have the server running; prepare it first where that was not done.
+
+    Args:
+        settings: Where state and cache are.
+        tell: Told what takes long, and when data is given up.
+        fresh: Whether to start anew from the snapshot; otherwise the data of the last run is there.
+
+    Returns:
+        How to reach it.
+
+    Raises:
+        LocalError: It cannot be prepared or started.
+    """
+    snapshot = snapshot_of(settings.cache_dir)
+    with locks.held(_home(settings) / "lock", within=_PATIENCE):
+        prepare_snapshot(snapshot, tell)
+        kept = not fresh and _has_data_of(snapshot, settings, tell)
+        if kept and (address := running(settings)):
+            return address
+        _stop(settings)
+        if not kept:
+            _restore(snapshot, _home(settings))
+        return _start(snapshot, settings)
+
+
+def down(settings: LocalSettings) -> bool:
+    """Stop the server; its data and its port are kept.
+
+    Returns:
+        Whether it ran.
+    """
+    with locks.held(_home(settings) / "lock", within=_PATIENCE):
+        return _stop(settings)
+
+
+def running(settings: LocalSettings) -> TrytonAddress | None:
+    """How to reach the server, or None where it does not run."""
+    service = state.read(settings.state_dir).services.get(NAME)
+    if service is None or service.process is None or not processes.is_alive(service.process):
+        return None
+    return _address(service.address, read_facts(_home(settings) / "facts.json"))
+
+
+def database_file(settings: LocalSettings) -> Path:
+    """The file with the data, e.g. to look at it or to hold its lock in a test."""
+    return _home(settings) / f"{DATABASE}.sqlite"
+
+
+def _home(settings: LocalSettings) -> Path:
+    return settings.state_dir / NAME
+
+
+def _address(url: str, facts: Facts) -> TrytonAddress:
+    return TrytonAddress(url=url, database=DATABASE, key=facts.key, companies=facts.companies, category=facts.category)
+
+
+def _has_data_of(snapshot: Snapshot, settings: LocalSettings, tell: Tell) -> bool:
+    """Whether this checkout has a whole database that came from this snapshot."""
+    made_from = _home(settings) / "digest"
+    if not made_from.exists():
+        return False
+    if made_from.read_text() != snapshot.digest:
+        tell("Tryton: its version or its seed has changed, so its local data starts anew")
+        return False
+    return True
+
+
+def _restore(snapshot: Snapshot, home: Path) -> None:
+    """Put the snapshot in the place of whatever data is there. `digest` goes first and comes last: it says that the rest is whole."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # A write-ahead log that outlives its database would be applied to the next one.
+    for leftover in ("digest", f"{DATABASE}.sqlite-wal", f"{DATABASE}.sqlite-shm"):
+        (home / leftover).unlink(missing_ok=True)
+    shutil.copyfile(snapshot.database, home / f"{DATABASE}.sqlite")
+    shutil.copyfile(snapshot.facts, home / "facts.json")
+    (home / "digest").write_text(snapshot.digest)
+
+
+def _start(snapshot: Snapshot, settings: LocalSettings) -> TrytonAddress:
+    home = _home(settings)
+    facts = read_facts(home / "facts.json")
+    port = ports.claim(settings.state_dir, NAME)
+    (home / "trytond.conf").write_text(configuration_text(home, port=port))
+    (home / "logging.conf").write_text(_LOGGING)
+    command = [str(snapshot.program), "-d", DATABASE, "--logconf", str(home / "logging.conf"), "-c", str(home / "trytond.conf")]
+    process = processes.start(NAME, command, state_dir=settings.state_dir)
+    service = state.Service(NAME, process.pid, f"http://{ports.HOST}:{port}", {"database": DATABASE})
+    state.record(settings.state_dir, service)
+    address = _address(service.address, facts)
+    log = processes.log_path(settings.state_dir, NAME)
+    processes.await_ready(process, lambda: _serves(address), within=_START_WITHIN, log=log)
+    return address
+
+
+def _serves(address: TrytonAddress) -> bool:
+    """Whether it answers a real question, which also makes it load what a first call would wait for."""
+    try:
+        response = httpx.get(
+            f"{address.url}/{address.database}/rest/model/company.company",
+            headers={"Authorization": f"bearer {address.key}"},
+            timeout=_ASK_S,
+            trust_env=False,
+        )
+    except httpx.HTTPError:
+        return False
+    return response.is_success
+
+
+def _stop(settings: LocalSettings) -> bool:
+    service = state.read(settings.state_dir).services.get(NAME)
+    if service is None or service.process is None:
+        return False
+    stopped = processes.stop(service.process, within=_STOP_WITHIN)
+    state.forget(settings.state_dir, NAME)
+    return stopped
