@@ -102,11 +102,11 @@ def retry_after(response: httpx.Response) -> timedelta | None:
 
 @asynccontextmanager
 async def http_client(
-    *, system: str, base_url: str, headers: dict[str, str], timeout: timedelta, connections: int = 32
+    *, system: str, base_url: str, headers: dict[str, str], answer_within: timedelta, connections: int = 32
 ) -> AsyncIterator[HttpClient]:
     """Open a client for one system and close it at the end."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    bounds = httpx.Timeout(timeout.total_seconds(), connect=min(3.0, timeout.total_seconds()))
+    bounds = httpx.Timeout(answer_within.total_seconds(), connect=min(3.0, answer_within.total_seconds()))
     async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=bounds, limits=limits, trust_env=False) as client:
         yield HttpClient(client, system=system)
 

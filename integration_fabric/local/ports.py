@@ -1,4 +1,4 @@
-"""Ports of local services on the loopback interface: chosen free once, then kept, so that two checkouts do not collide and addresses stay the same."""
+"""Ports of local services on the loopback interface: chosen free, as two checkouts may run at once, and kept, so that addresses last."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Programs that outlive the command that starts them: start, wait until they serve, know them again, stop. For Kafka, Tryton, simulators, workers.
+"""Programs that outlive the command that starts them: start, wait until they serve, know them again, stop.
 
-Linux and macOS. Nothing here keeps a list: whoever starts a program notes its process with `state.record`.
+For Kafka, Tryton, simulators, workers; on Linux and macOS. Nothing here keeps
+a list: whoever starts a program notes it with `state.record`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from pathlib import Path
+from typing import assert_never
 
-from integration_fabric.local.errors import DiedEarly, LocalError, NotReady
+from integration_fabric.local.errors import DiedEarly, NotReady
 
 PAUSE_S = 0.05
 LAST_LINES = 5
@@ -44,7 +47,9 @@ def log_path(state_dir: Path, name: str) -> Path:
     return state_dir / "logs" / f"{name}.log"
 
 
-def start(name: str, command: Sequence[str], *, state_dir: Path, cwd: Path | None = None, environment: Mapping[str, str] | None = None) -> Process:
+def start(
+    name: str, command: Sequence[str], *, state_dir: Path, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Process:
     """Start a program in a session of its own, so that neither Ctrl-C nor a closed terminal reaches it.
 
     Its output goes to `log_path(state_dir, name)`; that of the run before is kept beside it as `<name>.previous.log`.
@@ -80,38 +85,72 @@ class _Detached(subprocess.Popen[bytes]):
         """Nothing; the inherited one warns that the child still runs."""
 
 
-def await_ready(process: Process, ready: Callable[[], bool], *, within: timedelta, log: Path) -> None:
-    """Return once `ready` says so of a process that is alive.
+class Wait(Enum):
+    """How a wait for a program to serve ends."""
+
+    READY = "it serves"
+    ENDED = "it has ended"
+    LATE = "it runs and does not serve"
+
+
+def wait(ready: Callable[[], bool], *, alive: Callable[[], bool], within: timedelta) -> Wait:
+    """Wait until a program serves, notices its early death, and gives up after `within`.
 
     Args:
-        process: The process.
         ready: Asked about twenty times a second; it answers within a second or so and does not raise.
+        alive: Whether the program runs.
         within: How long to wait.
-        log: The program's log; its last lines stand in the error.
-
-    Raises:
-        DiedEarly: The process has ended.
-        NotReady: It is alive and not ready after `within`. It still runs: the caller stops it or waits longer.
     """
     deadline = time.monotonic() + within.total_seconds()
     while True:
         answered = ready()
         # In this order: another program may answer in the place of ours, which died because of it.
-        if not is_alive(process):
-            raise ended(log.stem, last_words(log), log)
+        if not alive():
+            return Wait.ENDED
         if answered:
-            return
+            return Wait.READY
         if time.monotonic() > deadline:
-            raise NotReady(
-                f"{log.stem} runs and does not serve after {within.total_seconds():g} s; its last words: {last_words(log)}",
-                remedy=f"See {log}; is the machine too busy, or short of memory?",
-            )
+            return Wait.LATE
         time.sleep(PAUSE_S)
 
 
-def ended(name: str, words: str, log: Path | str) -> LocalError:
-    """The error of a program that ended before it served."""
-    return DiedEarly(f"{name} ended before it served; its last words: {words}", remedy=f"See {log}.")
+def await_ready(process: Process, ready: Callable[[], bool], *, within: timedelta, log: Path) -> None:
+    """Return once a process serves.
+
+    Args:
+        process: The process.
+        ready: Whether it serves, as `wait` takes it.
+        within: How long to wait.
+        log: The program's log; its last lines stand in the error, and its name is the program's.
+
+    Raises:
+        DiedEarly: The process has ended.
+        NotReady: It is alive and not ready after `within`. It still runs: the caller stops it or waits longer.
+    """
+    demand_ready(wait(ready, alive=lambda: is_alive(process), within=within), name=log.stem, words=lambda: last_words(log), log=str(log))
+
+
+def demand_ready(ending: Wait, *, name: str, words: Callable[[], str], log: str) -> None:
+    """Raise what a wait that did not end well means.
+
+    Args:
+        ending: How it ended.
+        name: The program's name.
+        words: Asked for its last words.
+        log: Where people find more of them.
+    """
+    match ending:
+        case Wait.READY:
+            return
+        case Wait.ENDED:
+            raise DiedEarly(f"{name} ended before it served; its last words: {words()}", remedy=f"See {log}.")
+        case Wait.LATE:
+            raise NotReady(
+                f"{name} runs and does not serve yet; its last words: {words()}",
+                remedy=f"See {log}; is the machine too busy, or short of memory?",
+            )
+        case _:
+            assert_never(ending)
 
 
 def stop(process: Process, *, within: timedelta) -> bool:

@@ -1,4 +1,4 @@
-"""Where local services keep their state and downloads, and which port is asked for; the one place of this package that reads the environment."""
+"""Where local services keep their state and downloads, and which port Kafka must have; alone in this package it reads the environment."""
 
 from __future__ import annotations
 

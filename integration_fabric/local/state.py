@@ -1,4 +1,4 @@
-"""What runs on this machine for this checkout: `.fabric/local.json`, which every command reads to find the services, and each starter writes."""
+"""What runs on this machine for this checkout: `.fabric/local.json`. Every command finds the services there; who starts one notes it."""
 
 from __future__ import annotations
 

@@ -6,14 +6,17 @@ It starts from the snapshot of `local.tryton_snapshot` and keeps its data betwee
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
 from integration_fabric.local import locks, ports, processes, state
+from integration_fabric.local.errors import LocalError
 from integration_fabric.local.settings import LocalSettings
 from integration_fabric.local.tryton_snapshot import (
     DATABASE,
@@ -156,7 +159,8 @@ def _has_data_of(snapshot: Snapshot, settings: LocalSettings, tell: Tell) -> boo
 
 def _restore(snapshot: Snapshot, home: Path) -> None:
     """Put the snapshot in the place of whatever data is there. `digest` goes first and comes last: it says that the rest is whole."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # It holds a key.
+    home.chmod(0o700)
     # A write-ahead log that outlives its database would be applied to the next one.
     for leftover in ("digest", f"{DATABASE}.sqlite-wal", f"{DATABASE}.sqlite-shm"):
         (home / leftover).unlink(missing_ok=True)
@@ -177,7 +181,11 @@ def _start(snapshot: Snapshot, settings: LocalSettings) -> TrytonAddress:
     state.record(settings.state_dir, service)
     address = _address(service.address, facts)
     log = processes.log_path(settings.state_dir, NAME)
-    processes.await_ready(process, lambda: _serves(address), within=_START_WITHIN, log=log)
+    try:
+        processes.await_ready(process, lambda: _serves(address), within=_START_WITHIN, log=log)
+    except LocalError:
+        _stop(settings)
+        raise
     return address
 
 
@@ -200,5 +208,14 @@ def _stop(settings: LocalSettings) -> bool:
     if service is None or service.process is None:
         return False
     stopped = processes.stop(service.process, within=_STOP_WITHIN)
+    if stopped:
+        _await_free(urlsplit(service.address).port or 0)
     state.forget(settings.state_dir, NAME)
     return stopped
+
+
+def _await_free(port: int) -> None:
+    """Let the system take the port back, some milliseconds after a process counts as ended, so that the address stays the same."""
+    deadline_s = time.monotonic() + _STOP_WITHIN.total_seconds()
+    while not ports.is_free(port) and time.monotonic() < deadline_s:
+        time.sleep(processes.PAUSE_S)

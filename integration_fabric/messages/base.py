@@ -45,7 +45,7 @@ class Message(BaseModel):
         """Canonical id of the aggregate."""
         return str(getattr(self, self.key_field))
 
-    def business_keys(self) -> dict[str, str]:
+    def search_keys(self) -> dict[str, str]:
         """The identifiers that people search by, as far as the body has them."""
         found: dict[str, Any] = {name: getattr(self, field) for name, field in self.business_key_fields}
         return {name: str(value) for name, value in found.items() if value is not None}

@@ -142,7 +142,7 @@ class ProcessChanged(Event):
     """Where it stands."""
     step: str
     """The open steps, separated by commas."""
-    business_keys_: Mapping[str, str]
+    business_keys: Mapping[str, str]
     """The identifiers that people search by."""
     problems: tuple[Problem, ...] = ()
     """Why it is held."""

@@ -91,7 +91,7 @@ class Outputs:
             causation_id=emit.causation_id or cause.id,
             system=emit.system,
             legal_entity=emit.legal_entity or cause.legal_entity,
-            business_keys={**cause.business_keys, **dict(emit.business_keys), **body.business_keys()},
+            business_keys={**cause.business_keys, **dict(emit.business_keys), **body.search_keys()},
             traceparent=cause.traceparent,
             tracestate=cause.tracestate,
         )

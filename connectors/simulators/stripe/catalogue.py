@@ -132,13 +132,3 @@ def _amounts(whole: Any, exact: Any, param: str) -> tuple[int | None, str]:
         raise invalid("parameter_missing", f"Missing required param: {param} or {param}_decimal.", param) from problem
     shown = int(amount) if amount == amount.to_integral_value() else None
     return shown, format(amount.normalize(), "f")
-
-
-def create_customer(call: Call) -> Answer:
-    """`POST /v1/customers`."""
-    return create_simple(CUSTOMER, call)
-
-
-def create_product(call: Call) -> Answer:
-    """`POST /v1/products`."""
-    return create_simple(PRODUCT, call)

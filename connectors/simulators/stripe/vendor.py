@@ -9,7 +9,7 @@ from functools import partial
 
 from connectors.simulators.exchange import Answer, Call, Endpoint, Vendor, bearer_token, read
 from connectors.simulators.outbox import Outbox
-from connectors.simulators.stripe.catalogue import create_customer, create_plan, create_price, create_product, update_object
+from connectors.simulators.stripe.catalogue import create_plan, create_price, create_simple, update_object
 from connectors.simulators.stripe.errors import failure
 from connectors.simulators.stripe.forms import parse_body
 from connectors.simulators.stripe.key_memory import KeyMemory, key_of
@@ -30,8 +30,8 @@ def vendor(*, key_memory: timedelta) -> Vendor:
         name="stripe",
         prefix="/stripe",
         endpoints=(
-            Endpoint("POST", "/v1/customers", create_customer),
-            Endpoint("POST", "/v1/products", create_product),
+            Endpoint("POST", "/v1/customers", partial(create_simple, CUSTOMER)),
+            Endpoint("POST", "/v1/products", partial(create_simple, PRODUCT)),
             Endpoint("POST", "/v1/prices", create_price),
             Endpoint("POST", "/v1/plans", create_plan),
             Endpoint("POST", "/v1/subscriptions", create_subscription),
@@ -70,6 +70,7 @@ def list_events(call: Call) -> Answer:
     found = Outbox(call.store).listed(
         limit=limit + 1, event_type=call.first("type"), older_than=call.first("starting_after"), newer_than=call.first("ending_before")
     )
-    return Answer(200, {"object": "list", "url": "/v1/events", "has_more": len(found) > limit, "data": found[:limit]})
+    data = found[-limit:] if call.first("ending_before") else found[:limit]  # the one too many is at the far end
+    return Answer(200, {"object": "list", "url": "/v1/events", "has_more": len(found) > limit, "data": data})
 
 

@@ -25,7 +25,7 @@ def recall(connection: Connection, fence: Fence, message_id: str, coordinates: C
     return None if row is None or row.outputs is None else _remembered(row, fence, coordinates)
 
 
-def remember(connection: Connection, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, written_s: Any) -> None:
+def remember(connection: Connection, fence: Fence, message_id: str, coordinates: Coordinates, *, handled: Handled, written_s: Any) -> None:
     """Store a result beside the state that it belongs to. Called inside a fenced transaction, for a message that is new."""
     connection.execute(
         insert(EFFECTS).values(

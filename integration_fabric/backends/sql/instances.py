@@ -1,0 +1,177 @@
+"""Process instances on SQL, with the inbox of their subscriber in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, insert, or_, select, update
+
+from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.effects import recall, remember
+from integration_fabric.backends.sql.leases import hold_fence
+from integration_fabric.backends.sql.tables import CHANGES, COMMANDS, HOLDS, INSTANCES, TIMERS
+from integration_fabric.canonical.entities import EntityRef
+from integration_fabric.messages.envelope import Coordinates
+from integration_fabric.messages.ids import MessageId
+from integration_fabric.process_engine.ports import Decide, Desk, DueTimer, InstanceRow, Instances
+from integration_fabric.process_engine.state import Instance, Timer
+from integration_fabric.runtime.outcomes import OutcomeKind
+from integration_fabric.runtime.ports import Fence
+from integration_fabric.runtime.subscriber import Handled
+
+
+@dataclass(frozen=True, slots=True)
+class SqlDesk(Desk):
+    """Implements `process_engine.ports.Desk` in one transaction."""
+
+    connection: Connection
+    process: str
+
+    def by_key(self, key: str) -> Instance | None:
+        """The instance for a key."""
+        return self._one(self._select().where(INSTANCES.c.key == key))
+
+    def by_id(self, instance_id: str) -> Instance | None:
+        """The instance with an id."""
+        return self._one(self._select().where(INSTANCES.c.id == instance_id))
+
+    def by_command(self, command_id: MessageId) -> Instance | None:
+        """The instance that sent a command."""
+        sent_by = select(COMMANDS.c.instance_id).where(COMMANDS.c.command_id == command_id).scalar_subquery()
+        return self._one(self._select().where(INSTANCES.c.id == sent_by))
+
+    def held_on(self, ref: EntityRef) -> Sequence[Instance]:
+        """The instances that wait for this."""
+        waiting = select(HOLDS.c.instance_id).filter_by(process=self.process, entity=ref.entity, entity_id=ref.id)
+        rows = self.connection.execute(self._select().where(INSTANCES.c.id.in_(waiting)).order_by(INSTANCES.c.since_s))
+        return [_instance(row) for row in rows]
+
+    def changed_at(self, ref: EntityRef) -> datetime | None:
+        """When it last changed."""
+        query = select(CHANGES.c.changed_s).filter_by(process=self.process, entity=ref.entity, entity_id=ref.id)
+        found = self.connection.execute(query).scalar()
+        return None if found is None else datetime.fromtimestamp(found, UTC)
+
+    def note_change(self, ref: EntityRef, at: datetime) -> None:
+        """Remember that it changed."""
+        key = {"process": self.process, "entity": ref.entity, "entity_id": ref.id}
+        changed = self.connection.execute(update(CHANGES).filter_by(**key).values(changed_s=at.timestamp()))
+        if changed.rowcount == 0:
+            self.connection.execute(insert(CHANGES).values(**key, changed_s=at.timestamp()))
+
+    def save(self, instance: Instance, *, sent: Sequence[MessageId], timers: Sequence[Timer]) -> None:
+        """Keep it."""
+        self._save_row(instance, timers)
+        if sent:
+            self.connection.execute(insert(COMMANDS), [{"command_id": command, "instance_id": instance.id} for command in sent])
+        self._replace(HOLDS, instance, [self._hold(instance, ref) for ref in sorted(instance.holds(), key=str)])
+        self._replace(TIMERS, instance, [self._timer(instance, timer) for timer in timers])
+
+    def _save_row(self, instance: Instance, timers: Sequence[Timer]) -> None:
+        values: dict[str, Any] = {
+            "version": instance.version,
+            "state": instance.state.value,
+            "step": ", ".join(step.name for step in instance.open_steps()),
+            "deadline_s": min((timer.due_at.timestamp() for timer in timers), default=None),
+            "body": instance.to_json(),
+        }
+        changed = self.connection.execute(update(INSTANCES).where(INSTANCES.c.id == instance.id).values(**values))
+        if changed.rowcount == 0:
+            row = {"id": instance.id, "process": instance.process, "key": instance.key, "since_s": instance.since.timestamp()}
+            self.connection.execute(insert(INSTANCES).values(**row, **values))
+
+    def _replace(self, table: Any, instance: Instance, rows: list[dict[str, Any]]) -> None:
+        self.connection.execute(delete(table).where(table.c.instance_id == instance.id))
+        if rows:
+            self.connection.execute(insert(table), rows)
+
+    @staticmethod
+    def _hold(instance: Instance, ref: EntityRef) -> dict[str, Any]:
+        return {"process": instance.process, "entity": ref.entity, "entity_id": ref.id, "instance_id": instance.id}
+
+    @staticmethod
+    def _timer(instance: Instance, timer: Timer) -> dict[str, Any]:
+        due_s = timer.due_at.timestamp()
+        return {"instance_id": instance.id, "step": timer.step, "arm": timer.arm, "process": instance.process, "due_s": due_s}
+
+    def _select(self) -> Select[Any]:
+        return select(INSTANCES).where(INSTANCES.c.process == self.process).with_for_update()
+
+    def _one(self, query: Select[Any]) -> Instance | None:
+        row = self.connection.execute(query).first()
+        return None if row is None else _instance(row)
+
+
+class SqlInstances(Instances):
+    """Implements `process_engine.ports.Instances`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def handle(self, fence: Fence, message_id: MessageId, coordinates: Coordinates, *, process: str, decide: Decide) -> Handled:
+        """Handle one message once."""
+
+        def work(connection: Connection) -> Handled:
+            hold_fence(connection, fence)
+            stored = recall(connection, fence, message_id, coordinates)
+            if stored is not None:
+                same = stored.same_record
+                return stored.handled if same else Handled(OutcomeKind.DUPLICATE, detail="applied from another position")
+            handled = decide(SqlDesk(connection, process))
+            remember(connection, fence, message_id, coordinates, handled=handled, written_s=self._database.now_s())
+            return handled
+
+        return await self._database.run(work)
+
+    async def due(self, process: str, now: datetime, limit: int) -> Sequence[DueTimer]:
+        """Timers whose time has come."""
+        query = (
+            select(TIMERS, INSTANCES.c.key)
+            .join(INSTANCES, INSTANCES.c.id == TIMERS.c.instance_id)
+            .where(TIMERS.c.process == process, TIMERS.c.due_s <= now.timestamp())
+            .order_by(TIMERS.c.due_s)
+            .limit(limit)
+        )
+
+        def work(connection: Connection) -> list[DueTimer]:
+            return [
+                DueTimer(row.instance_id, row.key, Timer(row.step, row.arm, datetime.fromtimestamp(row.due_s, UTC)))
+                for row in connection.execute(query)
+            ]
+
+        return await self._database.run(work)
+
+    async def disarm(self, timer: DueTimer) -> None:
+        """Take it off."""
+        query = delete(TIMERS).filter_by(instance_id=timer.instance_id, step=timer.timer.step, arm=timer.timer.arm)
+
+        def work(connection: Connection) -> None:
+            connection.execute(query)
+
+        await self._database.run(work)
+
+    async def find(
+        self, *, process: str | None = None, state: str | None = None, key: str | None = None, limit: int = 200
+    ) -> Sequence[InstanceRow]:
+        """Instances for people."""
+        query = select(INSTANCES).order_by(INSTANCES.c.since_s.desc()).limit(limit)
+        if process is not None:
+            query = query.where(INSTANCES.c.process == process)
+        if state is not None:
+            query = query.where(INSTANCES.c.state == state)
+        if key is not None:
+            in_body = INSTANCES.c.body.contains(f'"{key}"', autoescape=True)
+            query = query.where(or_(INSTANCES.c.id == key, INSTANCES.c.key == key, in_body))
+        return await self._database.run(lambda connection: [_row(row) for row in connection.execute(query)])
+
+
+def _instance(row: Any) -> Instance:
+    return Instance.from_json(row.process, row.version, row.key, row.body)
+
+
+def _row(row: Any) -> InstanceRow:
+    deadline = None if row.deadline_s is None else datetime.fromtimestamp(row.deadline_s, UTC)
+    return InstanceRow(row.id, row.process, row.version, _instance(row), deadline)
