@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, ValidationError) as error:
         return _complain(str(error))
     except OSError as error:
-        return _complain(f"cannot listen on 127.0.0.1:{chosen.port}: {error.strerror}; end what uses the port, or choose another with --port")
+        return _complain(
+            f"cannot listen on 127.0.0.1:{chosen.port}: {error.strerror}; end what uses the port, or choose another with --port"
+        )
     try:
         asyncio.run(serve(options, listener))
     except StateInUseError as error:
@@ -62,13 +64,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
     parser.add_argument("--state", type=Path, required=True, help="folder of the databases, one file a vendor; made if missing")
     parser.add_argument("--vendors", default=",".join(VENDORS), help="which to play, by comma (default: all)")
-    parser.add_argument("--webhook-url", action="append", default=[], metavar="[VENDOR=]URL", help="where webhooks go; without VENDOR: Salesforce's")
+    parser.add_argument(
+        "--webhook-url", action="append", default=[], metavar="[VENDOR=]URL", help="where webhooks go; without VENDOR: Salesforce's"
+    )
     parser.add_argument("--webhook-secret", default=DEFAULT_WEBHOOK_SECRET, help="signs webhooks (default: %(default)s)")
     parser.add_argument("--token", action="append", default=[], metavar="VENDOR=TOKEN", help="another credential than VENDOR-token")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="of every answer of every vendor (default: %(default)s)")
     parser.add_argument("--fault", action="append", default=[], metavar="VENDOR.SWITCH=VALUE", help="a switch from the start; repeatable")
     parser.add_argument("--seed", type=int, default=7, help="of the dice that decide by the rates (default: %(default)s)")
-    parser.add_argument("--key-memory-s", type=float, default=86_400.0, help="how long Stripe remembers an idempotency key (default: %(default)s)")
+    parser.add_argument(
+        "--key-memory-s", type=float, default=86_400.0, help="how long Stripe remembers an idempotency key (default: %(default)s)"
+    )
     parser.add_argument("--no-landscape", action="store_true", help="leave the ERP without the demo's master data")
     return parser
 

@@ -128,7 +128,9 @@ def _lock(state: Path, resources: AsyncExitStack) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.close()
-        raise StateInUseError(f"another process works on the state folder {state}; end it, or choose another folder with --state") from error
+        raise StateInUseError(
+            f"another process works on the state folder {state}; end it, or choose another folder with --state"
+        ) from error
 
 
 class _Lifespan:
@@ -151,5 +153,3 @@ class _Lifespan:
                 for task in tasks:
                     with suppress(asyncio.CancelledError):
                         await task
-
-

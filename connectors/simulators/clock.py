@@ -1,4 +1,4 @@
-"""The simulators' own clock, in the formats in which vendors write times; a simulator is a foreign system and shares no clock with anybody."""
+"""The simulators' own clock, in the formats in which vendors write times; a foreign system shares its clock with nobody."""
 
 from __future__ import annotations
 

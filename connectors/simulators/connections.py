@@ -28,9 +28,9 @@ class VanishingProtocol(H11Protocol):
 
         async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
             scope.setdefault("extensions", {})[_EXTENSION] = transport
-            await application(scope, receive, send)  # type: ignore[arg-type]  # uvicorn types each kind of scope
+            await application(scope, receive, send)
 
-        self.app = with_transport  # type: ignore[assignment]  # as above
+        self.app = with_transport
 
 
 async def hang_up(scope: Scope, receive: Receive) -> None:

@@ -104,6 +104,10 @@ def new_event_id(prefix: str = "") -> str:
     return prefix + uuid4().hex
 
 
+class UnreadableError(ValueError):
+    """The body of a request is not what it should be."""
+
+
 Handler = Callable[[Call], Answer]
 
 
@@ -132,7 +136,7 @@ def parse_json(_headers: Mapping[str, str], body: bytes) -> JsonObject:
         return {}
     parsed = json.loads(body)
     if not isinstance(parsed, dict):
-        raise ValueError("the body must be a JSON object")
+        raise UnreadableError("the body must be a JSON object")
     return parsed
 
 

@@ -23,13 +23,15 @@ class Switches(BaseModel):
     offline: Annotated[
         bool,
         Field(
-            description="connections are reset before the request is read, and no webhook leaves. On a shared port this is as near as one gets to"
-            " 'nothing listens': a client sees a reset, not a refusal. For a refusal run the vendor in a process of its own and end it."
+            description="connections are reset before the request is read, and no webhook leaves. On a shared port that is as near as one"
+            " gets to 'nothing listens': a client sees a reset, not a refusal. For a refusal end a process that plays the vendor alone."
         ),
     ] = False
     error_rate: Annotated[Rate, Field(description="share of requests answered 503 by the front door, without any effect")] = 0
     effect_then_error_rate: Annotated[Rate, Field(description="share of writes answered 502 after their effect")] = 0
-    effect_then_timeout_rate: Annotated[Rate, Field(description="share of writes that have their effect, then hang, then end without an answer")] = 0
+    effect_then_timeout_rate: Annotated[
+        Rate, Field(description="share of writes that have their effect, then hang, then end without an answer")
+    ] = 0
     hang_ms: Annotated[float, Field(ge=0, description="how long such a write hangs")] = 30_000
     throttle_rate: Annotated[Rate, Field(description="share of requests answered 429 with Retry-After, without any effect")] = 0
     retry_after_s: Annotated[int, Field(ge=0, description="value of Retry-After")] = 1

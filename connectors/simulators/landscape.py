@@ -1,4 +1,4 @@
-"""Master data and quotes of an invented software company, the same for every system that plays in a demo or a test; in nobody's vendor language.
+"""Master data and quotes of an invented software company, for every system that plays in a demo or a test, in no vendor's language.
 
 Deterministic by seed. It imports nothing but the standard library, so that seeds of real systems can use it as well as the simulators.
 """
@@ -41,7 +41,11 @@ _FAMILIES = (
     ("SRV", "Service Desk", 34),
 )
 _TIERS = (("STR", "Starter", 1), ("TEA", "Team", 2), ("BUS", "Business", 4), ("ENT", "Enterprise", 8))
-_METERS = (("API", "API calls, per thousand", "0.4000"), ("GB", "storage, per gigabyte", "0.1250"), ("MSG", "messages, per thousand", "0.0125"))
+_METERS = (
+    ("API", "API calls, per thousand", "0.4000"),
+    ("GB", "storage, per gigabyte", "0.1250"),
+    ("MSG", "messages, per thousand", "0.0125"),
+)
 _SERVICES = (("ONB", "onboarding", 1800), ("MIG", "data migration", 3200), ("TRN", "training day", 950))
 _CITIES = {"NO": ("Oslo", "Bergen", "Trondheim", "Stavanger", "Drammen"), "US": ("Sacramento", "Albany", "Buffalo", "Fresno", "San Jose")}
 _FIRST_WORDS = ("Birch", "Harbor", "Granite", "Meadow", "North Bay", "Copper", "Lakeside", "Summit", "Willow", "Clearwater")
@@ -253,9 +257,11 @@ def _customers(dice: random.Random) -> tuple[Customer, ...]:
     names = [f"{first} {second}" for second in _SECOND_WORDS for first in _FIRST_WORDS]
     customers = []
     for number, name in enumerate(names[:_CUSTOMERS]):
-        entity = LEGAL_ENTITIES[number % 5 >= 3]  # three of five are in Norway
+        entity = LEGAL_ENTITIES[(0, 0, 0, 1, 1)[number % 5]]
         form = "AS" if entity.code == "NO" else "Inc"
-        customers.append(Customer(f"C-{FIRST_QUOTE + number}", f"{name} {form}", entity.code, dice.choice(_CITIES[entity.country]), entity.country))
+        customers.append(
+            Customer(f"C-{FIRST_QUOTE + number}", f"{name} {form}", entity.code, dice.choice(_CITIES[entity.country]), entity.country)
+        )
     return tuple(customers)
 
 
@@ -314,7 +320,9 @@ class _Lines:
         return tuple(self._made)
 
     def _pick(self, charge_type: ChargeType) -> Product:
-        return self._dice.choice([product for product in self._products.values() if product.charge_type == charge_type and not product.options])
+        return self._dice.choice(
+            [product for product in self._products.values() if product.charge_type == charge_type and not product.options]
+        )
 
     def _add(self, product: Product, quantity: int, *, parent: QuoteLine | None = None) -> QuoteLine:
         line_id = f"{self._quote_id}-{len(self._made) + 1}"

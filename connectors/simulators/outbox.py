@@ -69,7 +69,9 @@ class Outbox:
         taken = event.acknowledged_copies + 1
         state = "delivered" if taken >= copies else "pending"
         with self._store.transaction():
-            self._store.db.execute("UPDATE events SET acknowledged_copies = ?, state = ? WHERE position = ?", (taken, state, event.position))
+            self._store.db.execute(
+                "UPDATE events SET acknowledged_copies = ?, state = ? WHERE position = ?", (taken, state, event.position)
+            )
 
     def postpone(self, event: Waiting) -> None:
         """An attempt failed: later again, or never where the event has outlived itself."""
@@ -99,12 +101,12 @@ class Outbox:
             newer_than: an event's id.
         """
         direction = "ASC" if newer_than else "DESC"
-        rows = self._store.db.execute(
-            "SELECT payload FROM events WHERE (?1 IS NULL OR type = ?1)"
+        statement = (
+            "SELECT payload FROM events WHERE (?1 IS NULL OR type = ?1)"  # noqa: S608 - the direction is one of the two words above
             " AND (?2 IS NULL OR position < (SELECT position FROM events AS e WHERE e.id = ?2))"
             " AND (?3 IS NULL OR position > (SELECT position FROM events AS e WHERE e.id = ?3))"
-            f" ORDER BY position {direction} LIMIT ?4",
-            (event_type, older_than, newer_than, limit),
+            f" ORDER BY position {direction} LIMIT ?4"
         )
+        rows = self._store.db.execute(statement, (event_type, older_than, newer_than, limit))
         payloads = [json.loads(row[0]) for row in rows]
         return payloads[::-1] if newer_than else payloads

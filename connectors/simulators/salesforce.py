@@ -1,6 +1,7 @@
-"""A CPQ system in the shape of Salesforce CPQ's REST API: quotes with their lines, approval, SOQL for pollers, a signed webhook at approval.
+"""A CPQ system in the shape of Salesforce CPQ's REST API: quotes with their lines, approval, SOQL for pollers, a signed webhook.
 
-Simplified: lines live inside their quote (`SBQQ__LineItems__r`), accounts are named by the customer's own id, and approval is a PATCH of the status.
+Simplified: lines live inside their quote (`SBQQ__LineItems__r`), accounts are named by the customer's own id, and approval is a
+PATCH of the status.
 """
 
 from __future__ import annotations
@@ -217,7 +218,7 @@ def _parent_id(line: JsonObject, ids: Mapping[str, str]) -> str | None:
     parent = line["SBQQ__RequiredBy__r"]
     if parent is None:
         return None
-    name = parent.get("Name") if isinstance(parent, dict) else None
+    name = str(parent.get("Name")) if isinstance(parent, dict) else ""
     if name not in ids:
         message = f"Foreign key external ID: {name} not found for field Name in entity {LINE}; a bundle stands before its options"
         raise RefusedError(_error(400, "INVALID_FIELD", message, ["SBQQ__RequiredBy__r"]))
@@ -241,7 +242,9 @@ def _valid(given: JsonObject, fields: Mapping[str, Any], sobject: str) -> JsonOb
             message = f"{name}: bad value for restricted picklist field: {value}"
             raise RefusedError(_error(400, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, [name]))
         if name.endswith("Date__c") and value is not None and not _is_date(value):
-            raise RefusedError(_error(400, "JSON_PARSER_ERROR", f"Cannot deserialize instance of date from VALUE_STRING value {value}", [name]))
+            raise RefusedError(
+                _error(400, "JSON_PARSER_ERROR", f"Cannot deserialize instance of date from VALUE_STRING value {value}", [name])
+            )
         if name in ("SBQQ__Quantity__c", "SBQQ__NetPrice__c") and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise RefusedError(_error(400, "JSON_PARSER_ERROR", f"Cannot deserialize instance of double from value {value}", [name]))
     return values

@@ -1,7 +1,7 @@
 """The part of SOQL that a poller needs, as an SQL condition over stored bodies; used by the Salesforce simulator's query endpoint.
 
-`SELECT ... FROM object [WHERE f op literal [AND ...]] [ORDER BY f [ASC|DESC], ...] [LIMIT n] [OFFSET n]`; the list of fields is not looked at,
-an answer has them all.
+`SELECT ... FROM object [WHERE f op literal [AND ...]] [ORDER BY f [ASC|DESC], ...] [LIMIT n] [OFFSET n]`; the list of fields is not
+looked at, an answer has them all.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def parse_query(statement: str, fields: Collection[str]) -> Query:
             conditions.append(condition)
             values += bound
     limit = None if match["limit"] is None else int(match["limit"])
-    return Query(match["sobject"], " AND ".join(conditions), tuple(values), _order(match["order"], fields), limit, int(match["offset"] or 0))
+    return Query(
+        match["sobject"], " AND ".join(conditions), tuple(values), _order(match["order"], fields), limit, int(match["offset"] or 0)
+    )
 
 
 def _condition(text: str, fields: Collection[str]) -> tuple[str, list[Any]]:

@@ -1,7 +1,8 @@
 """The state of one simulated vendor: one SQLite file with its records, a log of every write call, and the queue of its webhooks.
 
-Written by the handlers and read by the control API, always from the one thread of the event loop. What is committed survives `kill -9` of the
-process: the write-ahead log is with the operating system by then (it need not survive the machine, hence synchronous=NORMAL).
+Written by the handlers and read by the control API, always from the one thread of the event loop. What is committed survives
+`kill -9` of the process: the write-ahead log is with the operating system by then (it need not survive the machine, hence
+synchronous=NORMAL).
 """
 
 from __future__ import annotations
@@ -158,7 +159,9 @@ class Store:
         ).fetchone()
         return int(row[0])
 
-    def insert(self, kind: str, record_id: str, body: dict[str, Any], *, external_id: str | None = None, unique_key: str | None = None) -> Record:
+    def insert(
+        self, kind: str, record_id: str, body: dict[str, Any], *, external_id: str | None = None, unique_key: str | None = None
+    ) -> Record:
         """Add a record.
 
         Args:
@@ -265,7 +268,8 @@ class Store:
     def calls(self, external_id: str | None = None) -> list[LoggedCall]:
         """The write calls in the order in which they were performed; those about one external id where one is given."""
         rows = self.db.execute(
-            "SELECT position, at, method, path, kind, external_id, status FROM calls WHERE ?1 IS NULL OR external_id = ?1 ORDER BY position",
+            "SELECT position, at, method, path, kind, external_id, status FROM calls"
+            " WHERE ?1 IS NULL OR external_id = ?1 ORDER BY position",
             (external_id,),
         )
         return [LoggedCall(*row) for row in rows]

@@ -64,14 +64,16 @@ def find_by_external_id(kind: str, call: Call) -> Answer:
 
 
 def list_kind(kind: str, call: Call) -> Answer:
-    """`GET /api/v2/<plural>`, oldest first; tickets also by `external_id`. `page[size]` up to 100, `page[after]` from `meta.after_cursor`."""
+    """`GET /api/v2/<plural>`, oldest first, also by `external_id`; `page[size]` up to 100, `page[after]` from `meta.after_cursor`."""
     after = call.number("page[after]", 0)
     size = min(call.number("page[size]", 100), 100)
     external_id = call.first("external_id")
     where, values = ("1", ()) if external_id is None else ("external_id = ?", (external_id,))
     found = call.store.find(kind, where, values, limit=size + 1, offset=after)
     more = len(found) > size
-    return Answer(200, {**_page(_PLURALS[kind], found[:size]), "meta": {"has_more": more, "after_cursor": str(after + size) if more else None}})
+    return Answer(
+        200, {**_page(_PLURALS[kind], found[:size]), "meta": {"has_more": more, "after_cursor": str(after + size) if more else None}}
+    )
 
 
 def read_one(kind: str, call: Call) -> Answer:
@@ -80,7 +82,7 @@ def read_one(kind: str, call: Call) -> Answer:
 
 
 def create_ticket(call: Call) -> Answer:
-    """`POST /api/v2/tickets` with `{"ticket": {"subject", "comment": {"body"}, ...}}`: 201. A second one with the same external id is made, too."""
+    """`POST /api/v2/tickets` with `{"ticket": {"subject", "comment": {"body"}, ...}}`: 201, also where the external id is taken."""
     given = _wrapped(call.body, TICKET)
     call.concerns(TICKET, given.get("external_id"))
     comment = given.pop("comment", None)
@@ -163,7 +165,7 @@ def delete_custom(call: Call) -> Answer:
 
 
 def search(call: Call) -> Answer:
-    """`GET /api/v2/search?query=type:ticket external_id:<id>`: tickets, organizations and users, exact, at once up to date (Zendesk takes minutes)."""
+    """`GET /api/v2/search?query=type:ticket external_id:<id>`: also organizations and users; at once up to date (Zendesk is not)."""
     terms = dict(_SEARCH_TERM.findall(call.first("query") or ""))
     external_id = terms.get("external_id")
     if external_id is None:
@@ -255,7 +257,10 @@ VENDOR = Vendor(
     name="zendesk",
     prefix="/zendesk",
     endpoints=(
-        *(Endpoint("POST", f"/api/v2/{_PLURALS[kind]}/create_or_update", partial(upsert_by_external_id, kind)) for kind in (ORGANIZATION, USER)),
+        *(
+            Endpoint("POST", f"/api/v2/{_PLURALS[kind]}/create_or_update", partial(upsert_by_external_id, kind))
+            for kind in (ORGANIZATION, USER)
+        ),
         *(read(f"/api/v2/{_PLURALS[kind]}/search", partial(find_by_external_id, kind)) for kind in (ORGANIZATION, USER)),
         *(read(f"/api/v2/{plural}", partial(list_kind, kind)) for kind, plural in _PLURALS.items()),
         *(read(f"/api/v2/{plural}/{{id}}", partial(read_one, kind)) for kind, plural in _PLURALS.items()),

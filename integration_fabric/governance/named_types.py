@@ -40,7 +40,7 @@ def collect(files: Iterable[SchemaFile]) -> dict[str, NamedType]:
     """Find the named types of all files.
 
     Raises:
-        UsageProblem: Two files define one differently, or a reference has no definition before it in its file.
+        UsageProblem: Two files define one differently, a reference has no definition before it in its file, or a type holds itself.
     """
     found: dict[str, NamedType] = {}
     for file in files:
@@ -95,7 +95,7 @@ class _Walk:
         namespace = name.rpartition(".")[0]
         if name in self.definitions:
             raise UsageProblem(f"schemas/{self._path}: {name} is defined twice; write its full name the second time")
-        self.definitions[name] = {}
+        self.definitions[name] = {}  # until its fields are known, which shows that a reference comes from inside
         fields = [{**field, "type": self.shallow(field.get("type"), namespace)} for field in avro.get("fields", ())]
         self.definitions[name] = {**avro, "namespace": namespace, **({"fields": fields} if "fields" in avro else {})}
         return name
@@ -104,4 +104,6 @@ class _Walk:
         name = full_name({"name": name}, namespace)
         if name not in self.definitions:
             raise UsageProblem(f"schemas/{self._path}: {name} is used before it is defined")
+        if not self.definitions[name]:
+            raise UsageProblem(f"schemas/{self._path}: {name} holds itself; a value could nest as deep as it likes")
         return name

@@ -37,11 +37,14 @@ TOPICS = {
     "log.index.size.max.bytes": "1048576",
 }
 
-# After a `kill -9` the broker is let in again only when its former session is over: 3 s instead of 9 s, looked for every half second. With one
-# node nobody could take over, so a session that ends too early costs no more than a moment without leaders.
 RESTART = {
+    # After a `kill -9` the broker is let in again only when its former session is over: 3 s, not 9 s, asked for every second. With one
+    # node nobody could take over, so a session that ends too early costs no more than a moment without leaders.
     "broker.session.timeout.ms": "3000",
-    "broker.heartbeat.interval.ms": "500",
+    "broker.heartbeat.interval.ms": "1000",
+    # No empty record in the metadata log twice a second, by which other controllers would see how far behind they are: without them the
+    # idle broker takes 1.5 % of a core, with them 2.4 %.
+    "metadata.max.idle.interval.ms": "0",
 }
 
 # A worker that was killed is noticed after 6 s, not 45 s, and what a drained one leaves is taken over within 0.5 s, not 5 s: members learn

@@ -9,7 +9,7 @@ LocalError (a UsageProblem, exit code 2)
     ├── DownloadFailed Maven is there and could not fetch the jars
     ├── DiedEarly      the program ended, or never ran
     ├── NotReady       it runs and does not serve within its time
-    └── Busy           another process has been starting or stopping the same thing for too long
+    └── Busy           somebody else has been at the same thing for too long
 """
 
 from __future__ import annotations
@@ -90,6 +90,6 @@ class NotReady(NotStarted):
 
 
 class Busy(NotStarted):
-    """Another process holds the lock of the same service for too long."""
+    """Another process holds what only one may hold."""
 
     code = "local-busy"

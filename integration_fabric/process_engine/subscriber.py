@@ -24,16 +24,21 @@ def subscriber_name(process: Process) -> str:
 
 
 def running(process: Process, *, instances: Instances, routes: Routes) -> Running:
-    """The subscriber of one process: it reads what starts it, what answers its commands, and the changes that end its holds."""
-    replies = {reply for command in process.commands() for reply in (command.replies.done, command.replies.refused)}
-    reads: set[type[Event]] = {process.starts.event, ProcessAction, *replies, *CHANGES}
+    """The subscriber of one process."""
 
     async def run(delivery: Delivery) -> Handled:
         envelope = delivery.envelope
         clerk = _Clerk(process, routes, delivery)
         return await instances.handle(delivery.fence, envelope.id, delivery.coordinates, process=process.name, decide=clerk.decide)
 
-    return Running(subscriber_name(process), tuple(sorted(reads, key=lambda kind: kind.topic)), Policy(in_flight=32), run)
+    return Running(subscriber_name(process), reads(process), Policy(in_flight=32), run)
+
+
+def reads(process: Process) -> tuple[type[Event], ...]:
+    """What starts it, what answers its commands, timers, and the changes that end its holds."""
+    replies = {reply for command in process.commands() for reply in (command.replies.done, command.replies.refused)}
+    kinds: set[type[Event]] = {process.starts.event, ProcessAction, *replies, *CHANGES}
+    return tuple(sorted(kinds, key=lambda kind: kind.topic))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from connectors.simulators.exchange import Answer, Call, JsonObject
 from connectors.simulators.stripe.errors import invalid, missing
-from connectors.simulators.stripe.objects import CUSTOMER, PLAN, PRICE, PRODUCT, Kind, add, changed, checked, external_id, fetch, require
+from connectors.simulators.stripe.objects import PLAN, PRICE, PRODUCT, Kind, add, changed, checked, external_id, fetch, require
 
 _INTERVALS = frozenset({"day", "week", "month", "year"})
 

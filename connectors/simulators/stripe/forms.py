@@ -5,14 +5,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl
 
-from connectors.simulators.exchange import JsonObject
+from connectors.simulators.exchange import JsonObject, UnreadableError
 
 _PART = re.compile(r"\[([^\]]*)\]")
 _INTEGERS = frozenset(
-    {"quantity", "unit_amount", "amount", "interval_count", "trial_end", "billing_cycle_anchor", "backdate_start_date", "cancel_at", "days_until_due"}
+    {
+        "quantity",
+        "unit_amount",
+        "amount",
+        "interval_count",
+        "trial_end",
+        "billing_cycle_anchor",
+        "backdate_start_date",
+        "cancel_at",
+        "days_until_due",
+    }
 )
 _BOOLEANS = frozenset({"active", "cancel_at_period_end", "transfer_lookup_key", "invoice_now", "prorate", "off_session"})
 _WORDS = {"true": True, "false": False}
@@ -27,7 +38,7 @@ def parse_body(headers: Mapping[str, str], body: bytes) -> JsonObject:
     if "json" in headers.get("content-type", ""):
         parsed = json.loads(body or b"{}")
         if not isinstance(parsed, dict):
-            raise ValueError("the body must be a JSON object")
+            raise UnreadableError("the body must be a JSON object")
         return parsed
     return parse_pairs(parse_qsl(body.decode(), keep_blank_values=True))
 
@@ -48,10 +59,10 @@ def parse_pairs(pairs: Iterable[tuple[str, str]]) -> JsonObject:
 
 def _place(tree: JsonObject, path: list[str], value: str) -> None:
     node = tree
-    for part, following in zip(path, path[1:], strict=False):
+    for part, following in pairwise(path):
         node = node.setdefault(part, {})
         if not isinstance(node, dict):
-            raise ValueError(f"'{part}' is both a value and a structure ('{following}')")
+            raise UnreadableError(f"'{part}' is both a value and a structure ('{following}')")
     last = path[-1] or str(len(node))
     node[last] = value
 

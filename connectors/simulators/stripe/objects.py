@@ -47,7 +47,12 @@ CUSTOMER = Kind(
     own_ids=True,
 )
 PRODUCT = Kind(
-    "product", "products", "prod", {"name": None, "description": None, "unit_label": None, "metadata": {}, "active": True}, ("name",), own_ids=True
+    "product",
+    "products",
+    "prod",
+    {"name": None, "description": None, "unit_label": None, "metadata": {}, "active": True},
+    ("name",),
+    own_ids=True,
 )
 PRICE = Kind(
     "price",
@@ -71,8 +76,22 @@ SUBSCRIPTION = Kind(
     "subscriptions",
     "sub",
     dict.fromkeys(
-        ("customer", "items", "currency", "default_payment_method", "days_until_due", "description", "trial_end", "cancel_at", "payment_behavior")
-        + ("billing_cycle_anchor", "backdate_start_date", "proration_behavior", "off_session", "cancellation_details")
+        (
+            "customer",
+            "items",
+            "currency",
+            "default_payment_method",
+            "days_until_due",
+            "description",
+            "trial_end",
+            "cancel_at",
+            "payment_behavior",
+            "billing_cycle_anchor",
+            "backdate_start_date",
+            "proration_behavior",
+            "off_session",
+            "cancellation_details",
+        )
     )
     | {"metadata": {}, "collection_method": "charge_automatically", "cancel_at_period_end": False},
     ("customer", "items"),
@@ -164,7 +183,7 @@ def list_objects(kind: Kind, call: Call) -> Answer:
 
 
 def search_objects(kind: Kind, call: Call) -> Answer:
-    """`GET /v1/<plural>/search?query=metadata['external_id']:'X'`: exact, clauses joined by AND, and at once up to date (Stripe takes a minute)."""
+    """`GET /v1/<plural>/search?query=metadata['external_id']:'X'`: exact, clauses joined by AND; at once up to date (Stripe is not)."""
     conditions, values = ["1"], []
     for clause in re.split(r"\s+AND\s+", call.first("query") or ""):
         match = _CLAUSE.fullmatch(clause)

@@ -89,7 +89,9 @@ def _listed(items: Any) -> list[JsonObject]:
 
 
 def _as_given(item: JsonObject | None) -> JsonObject:
-    return {} if item is None else {"id": item["id"], "price": item["price"]["id"], "quantity": item["quantity"], "metadata": item["metadata"]}
+    return (
+        {} if item is None else {"id": item["id"], "price": item["price"]["id"], "quantity": item["quantity"], "metadata": item["metadata"]}
+    )
 
 
 def _item(call: Call, given: JsonObject, number: int) -> JsonObject:

@@ -72,5 +72,3 @@ def list_events(call: Call) -> Answer:
     )
     data = found[-limit:] if call.first("ending_before") else found[:limit]  # the one too many is at the far end
     return Answer(200, {"object": "list", "url": "/v1/events", "has_more": len(found) > limit, "data": data})
-
-

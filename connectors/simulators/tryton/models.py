@@ -146,12 +146,22 @@ _TABLE = {
     ),
     "party.identifier": Model(
         "Party Identifier",
-        {"party": _to("Party", "party.party", required=True), "type": Field("Type"), "code": Field("Code", required=True), "active": _ACTIVE},
+        {
+            "party": _to("Party", "party.party", required=True),
+            "type": Field("Type"),
+            "code": Field("Code", required=True),
+            "active": _ACTIVE,
+        },
         known_by="code",
     ),
     "product.uom": Model(
         "Unit of Measure",
-        {"name": _NAME, "symbol": Field("Symbol", required=True), "digits": Field("Display Digits", Type.INTEGER, default=2), "active": _ACTIVE},
+        {
+            "name": _NAME,
+            "symbol": Field("Symbol", required=True),
+            "digits": Field("Display Digits", Type.INTEGER, default=2),
+            "active": _ACTIVE,
+        },
         _BY_NAME,
     ),
     "product.template": Model(
@@ -198,8 +208,8 @@ _TABLE = {
             "type": Field("Type", required=True, default="percentage"),
             "rate": Field("Rate", Type.NUMERIC),
             "company": _to("Company", "company.company", required=True),
-            "invoice_account": _to("Invoice Account", "account.account", required=True),
             "credit_note_account": _to("Credit Note Account", "account.account", required=True),
+            "invoice_account": _to("Invoice Account", "account.account", required=True),
             "start_date": Field("Start Date", Type.DATE),
             "end_date": Field("End Date", Type.DATE),
             "sequence": Field("Sequence", Type.INTEGER),

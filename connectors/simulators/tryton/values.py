@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from connectors.simulators.exchange import JsonObject
+from connectors.simulators.exchange import JsonObject, UnreadableError
 from connectors.simulators.tryton.models import Field, Type
 
 _MOMENT = ("year", "month", "day", "hour", "minute", "second", "microsecond")
@@ -22,7 +22,7 @@ def parse_wire(_headers: Mapping[str, str], body: bytes) -> JsonObject:
     """
     parsed = json.loads(body, object_hook=revive) if body else {}
     if not isinstance(parsed, dict):
-        raise ValueError("Unable to read JSON request")
+        raise UnreadableError("Unable to read JSON request")
     return parsed
 
 
@@ -70,14 +70,19 @@ def shown(field: Field, value: Any) -> Any:
     if value is None:
         return None
     match field.type:
-        case Type.NUMERIC | Type.COMPUTED if not isinstance(value, str) or field.type is Type.NUMERIC:
-            return {"__class__": "Decimal", "decimal": str(value)}
+        case Type.NUMERIC:
+            return decimal(value)
         case Type.DATE:
             return {"__class__": "date", **_parts(date.fromisoformat(value), 3)}
         case Type.DATETIME:
             return {"__class__": "datetime", **_parts(datetime.fromisoformat(value), 7)}
         case _:
             return value
+
+
+def decimal(value: Decimal | str) -> JsonObject:
+    """A decimal on the wire."""
+    return {"__class__": "Decimal", "decimal": str(value)}
 
 
 def _parts(moment: date, count: int) -> JsonObject:

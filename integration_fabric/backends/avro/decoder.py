@@ -66,6 +66,8 @@ def compile_decoder(writer: ParsedSchema, reader: ParsedSchema, kind: type[Messa
         NotAlikeError: The schemas differ by more than fields and symbols.
         ContractBroken: The class asks for what its schema does not have, or for more than being filled.
     """
+    if writer.root != reader.root:
+        raise NotAlikeError(f"{writer.root} is read as {reader.root}")
     generator = _Generator(writer, reader)
     source = generator.source
     source.line(f"i = {HEADER_BYTES}")
@@ -272,8 +274,8 @@ def _leaf_of(avro: Any) -> str:
             return _LOGICAL_READERS[logical]
     elif isinstance(avro, dict):
         return _leaf_of(avro["type"])
-    elif avro == "string" or avro in _READERS:
-        return str(avro)
+    elif isinstance(avro, str) and (avro == "string" or avro in _READERS):
+        return avro
     raise NotAlikeError(f"{avro} is not read here")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -37,13 +37,13 @@ def parse_schema(text: str) -> ParsedSchema:
     """
     try:
         schema = json.loads(text)
-        if not isinstance(schema, dict) or schema.get("type") != "record":
+        if not isinstance(schema, dict) or schema.get("type") != "record" or "fields" not in schema:
             raise Undecodable("the schema is no Avro record")
         file = SchemaFile("", schema)
         parsed = ParsedSchema(file.full_name, {name: named.definition for name, named in collect([file]).items()}, _fastavro(schema))
     except (ValueError, TypeError, KeyError, AttributeError, UsageProblem, fastavro.schema.SchemaParseException) as error:
         raise Undecodable(f"the schema is no Avro record: {error}") from error
-    _refuse_unbounded(parsed.root, parsed, ())
+    _refuse_unbounded(parsed)
     return parsed
 
 
@@ -51,22 +51,24 @@ def _fastavro(schema: dict[str, Any]) -> dict[str, Any]:
     return cast("dict[str, Any]", fastavro.parse_schema(schema))
 
 
-def _refuse_unbounded(avro: Any, schema: ParsedSchema, path: tuple[str, ...]) -> None:
-    """A type that holds itself could nest as deep as a value has bytes; an array of nothing could have as many items as it says."""
-    if isinstance(avro, str) and avro in path:
-        raise Undecodable(f"the schema's {avro} holds itself")
-    for inner in _inside(avro, schema):
-        _refuse_unbounded(inner, schema, (*path, avro) if isinstance(avro, str) else path)
-    if isinstance(avro, dict) and "items" in avro and _smallest(avro["items"], schema) == 0:
-        raise Undecodable("the schema has an array of items that take no bytes")
+def _refuse_unbounded(schema: ParsedSchema) -> None:
+    """An array of nothing could have as many items as it says, and cost no bytes."""
+    for definition in schema.types.values():
+        for field in definition.get("fields", ()):
+            if any(_smallest(items, schema) == 0 for items in _items(field["type"])):
+                raise Undecodable("the schema has an array of items that take no bytes")
 
 
-def _inside(avro: Any, schema: ParsedSchema) -> list[Any]:
+def _items(avro: Any) -> Iterator[Any]:
+    """What each array in a type is of."""
     if isinstance(avro, list):
-        return avro
-    if isinstance(avro, dict):
-        return [avro[of] for of in ("items", "values") if of in avro]
-    return [field["type"] for field in schema.types.get(avro, {}).get("fields", ())]
+        for member in avro:
+            yield from _items(member)
+    elif isinstance(avro, dict) and "items" in avro:
+        yield avro["items"]
+        yield from _items(avro["items"])
+    elif isinstance(avro, dict) and "values" in avro:
+        yield from _items(avro["values"])
 
 
 def _smallest(avro: Any, schema: ParsedSchema) -> int:

@@ -112,8 +112,8 @@ def test_identifiers_are_nominal_by_the_name_of_their_field(name: str, expected:
 
 
 def test_a_name_that_every_message_uses_gets_an_underscore() -> None:
-    text = generate([event(field("business_keys", "string"), field("from", "string"))])["things"]
-    assert "    business_keys_: str\n" in text
+    text = generate([event(field("search_keys", "string"), field("from", "string"))])["things"]
+    assert "    search_keys_: str\n" in text
     assert "    from_: str\n" in text
 
 

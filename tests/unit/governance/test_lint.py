@@ -153,6 +153,7 @@ IN_LINE = ("fields", 3, "type", "items")
         (with_field("maybe", ["null", "string"]), "union", "maybe"),
         (with_field("odd", "nothing"), "avro", ""),
         (put("enum", "type"), "avro", ""),
+        (with_field("parent", ["null", "OrderHeld"], default=None), "avro", ""),
     ],
 )
 def test_each_rule_refuses_its_bad_example(change: Change, code: str, path: str) -> None:

@@ -1,0 +1,112 @@
+"""What single models of the ERP simulator add to the generic rules: defaults, derived codes, and the checks of sales."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from connectors.simulators.exchange import JsonObject
+from connectors.simulators.store import Store
+from connectors.simulators.tryton.errors import refused
+from connectors.simulators.tryton.models import MODELS, field_of
+from connectors.simulators.tryton.reader import Reader
+
+# Tryton derives something of these right after their creation, by a write; every other record has no write_date until it is changed.
+WRITTEN_AT_CREATION = frozenset({"party.party", "product.product"})
+_OF_A_LINE = ("quantity", "unit_price")
+
+
+def before_create(store: Store, model: str, body: JsonObject, context: Mapping[str, Any]) -> None:
+    """Fill in what has a default that depends on other things."""
+    if "company" in MODELS[model].fields and body.get("company") is None:
+        body["company"] = context.get("company")
+    if model == "party.party" and not body.get("code"):
+        body["code"] = str(store.next_number("party.party.code"))
+    if model == "sale.sale" and body.get("currency") is None and body.get("company") is not None:
+        company = store.get("company.company", str(body["company"]))
+        body["currency"] = company.body["currency"] if company else None
+    if model == "product.product":
+        template = store.get("product.template", str(body.get("template")))
+        body["code"] = _code(template.body, body) if template else None
+
+
+def after_change(store: Store, model: str, body: JsonObject) -> None:
+    """Carry a product template's code and end over to its variants."""
+    if model != "product.template":
+        return
+    for variant in store.find("product.product", "json_extract(body, '$.template') = ?", (body["id"],)):
+        code, active = _code(body, variant.body), variant.body["active"] and body["active"]
+        if (code, active) != (variant.body["code"], variant.body["active"]):
+            store.replace(variant, {**variant.body, "code": code, "active": active, "write_date": body["write_date"]})
+
+
+def check(reader: Reader, model: str, body: JsonObject) -> None:
+    """Check what depends on other records.
+
+    Raises:
+        RefusedError: it does not fit.
+    """
+    _check_digits(reader, model, body)
+    if model == "sale.sale":
+        _check_sale(reader, body)
+    elif model == "sale.line" and body["type"] == "line":
+        _check_line(reader, body)
+
+
+def outside_domain(reader: Reader, model: str, body: JsonObject, name: str) -> Exception:
+    """A reference to a record that exists but does not fit."""
+    field = field_of(model, name)
+    value = reader.name(field.target, reader.one(field.target, body[name])) if isinstance(body[name], int) else body[name]
+    return refused(not_in_domain(value, model, name, reader.name(model, body)))
+
+
+def not_in_domain(value: Any, model: str, name: str, record: str) -> str:
+    """Tryton's words for a reference that does not fit, or to nothing."""
+    where = f'for field "{field_of(model, name).label}" in record "{record}" of "{MODELS[model].label}"'
+    return f'The value "{value}" {where} is not valid according to its domain.'
+
+
+def _check_sale(reader: Reader, sale: JsonObject) -> None:
+    for name, party in (("invoice_address", "invoice_party"), ("shipment_address", "shipment_party")):
+        address = sale.get(name)
+        if address is not None and reader.one("party.address", address)["party"] != (sale.get(party) or sale["party"]):
+            raise outside_domain(reader, "sale.sale", sale, name)
+
+
+def _check_line(reader: Reader, line: JsonObject) -> None:
+    needed = (*_OF_A_LINE, "unit") if line.get("product") is not None else _OF_A_LINE
+    for name in needed:
+        if line.get(name) is None:
+            label = field_of("sale.line", name).label
+            raise refused(f'A value is required for field "{label}" in record "{reader.name("sale.line", line)}" of "Sale Line".')
+    if line.get("product") is not None:
+        product = reader.one("product.product", line["product"])
+        if not reader.one("product.template", product["template"])["salable"]:
+            raise outside_domain(reader, "sale.line", line, "product")
+    company = reader.one("sale.sale", line["sale"])["company"]
+    if any(reader.one("account.tax", tax)["company"] != company for tax in line.get("taxes") or []):
+        raise outside_domain(reader, "sale.line", line, "taxes")
+
+
+def _check_digits(reader: Reader, model: str, body: JsonObject) -> None:
+    limits = {name: field.digits for name, field in MODELS[model].fields.items() if field.digits is not None and not field.through}
+    if model == "sale.line" and body.get("unit") is not None:
+        limits["quantity"] = reader.one("product.uom", body["unit"])["digits"]
+    for name, digits in limits.items():
+        value = body.get(name)
+        if value is not None and _places(value) > digits:
+            label, record = field_of(model, name).label, reader.name(model, body)
+            raise refused(
+                f'The number of digits in the value "\'{value}\'" for field "{label}" in record "{record}" of'
+                f' "{MODELS[model].label}" exceeds the limit of "(None, {digits})".'
+            )
+
+
+def _places(value: Any) -> int:
+    exponent = Decimal(str(value)).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _code(template: JsonObject, variant: JsonObject) -> str | None:
+    return f"{template.get('code') or ''}{variant.get('suffix_code') or ''}" or None

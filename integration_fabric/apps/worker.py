@@ -1,0 +1,201 @@
+"""A worker: runs subscribers, pollers and timers until it is told to end, and answers for its health."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from starlette.applications import Starlette
+
+from integration_fabric.apps.serving import health_routes, listen, serving
+from integration_fabric.messages.envelope import Envelope
+from integration_fabric.messages.errors import FabricError, UsageProblem
+from integration_fabric.messages.fabric import SubscriberAnnounced
+from integration_fabric.messages.ids import deterministic_id
+from integration_fabric.runtime.consumer import LoopState, SubscriberLoop
+from integration_fabric.runtime.subscriber import Running
+from integration_fabric.telemetry.logs import LOG
+from integration_fabric.wiring.fabric import Fabric, open_fabric
+from integration_fabric.wiring.settings import Settings
+
+TIMER_EVERY = timedelta(seconds=1)
+FIRST_RESTART_S = 0.5
+LAST_RESTART_S = 15.0
+
+
+@dataclass(slots=True)
+class Hosted:
+    """One subscriber in this worker: its loop is made anew whenever it fails."""
+
+    running: Running
+    loop: SubscriberLoop | None = None
+    failures: int = 0
+    last_error: str = ""
+
+    @property
+    def state(self) -> str:
+        """What it is doing."""
+        return self.loop.state.value if self.loop else LoopState.STARTING.value
+
+
+@dataclass(slots=True)
+class Worker:
+    """All that one process runs."""
+
+    name: str
+    fabric: Fabric
+    parts: Sequence[str]
+    started_at: datetime
+    hosted: list[Hosted] = field(default_factory=list)
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, address: str) -> None:
+        """Run until `ending`."""
+        self.hosted = [Hosted(running) for running in self.fabric.subscribers(self.parts)]
+        async with asyncio.TaskGroup() as tasks:
+            for hosted in self.hosted:
+                tasks.create_task(self._host(hosted))
+            for poller, settings in self.fabric.pollers(self.parts):
+                tasks.create_task(poller.run(every=settings.poll_every, ending=self.ending))
+            for timers in self.fabric.timers(self.parts):
+                tasks.create_task(timers.run(every=TIMER_EVERY, ending=self.ending))
+            tasks.create_task(self._announce(address))
+            tasks.create_task(self._drain())
+
+    async def _host(self, hosted: Hosted) -> None:
+        """Run a subscriber, again and again: what fails is started anew, ever more slowly."""
+        while not self.ending.is_set():
+            hosted.loop = self.fabric.loop(hosted.running, worker=self.name)
+            try:
+                await hosted.loop.run()
+                if self.ending.is_set():
+                    return
+            except UsageProblem:
+                raise
+            except Exception as error:  # noqa: BLE001  one subscriber's failure is not the others'
+                hosted.failures += 1
+                hosted.last_error = str(error) or type(error).__name__
+                delay_s = min(FIRST_RESTART_S * 2 ** min(hosted.failures - 1, 10), LAST_RESTART_S)
+                LOG.failed(hosted.running.name, error, delay_s=delay_s)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.ending.wait(), delay_s)
+
+    async def _drain(self) -> None:
+        await self.ending.wait()
+        for hosted in self.hosted:
+            if hosted.loop is not None:
+                hosted.loop.drain()
+
+    async def _announce(self, address: str) -> None:
+        """Say where this worker answers; a broker that is away is no reason not to run."""
+        now = self.fabric.clock.now()
+        bodies = [
+            SubscriberAnnounced(
+                subscriber=hosted.running.name,
+                worker=self.name,
+                address=address,
+                topics=tuple(kind.topic for kind in hosted.running.reads),
+                started_at=now,
+                aggregate_version=int(now.timestamp() * 1_000_000),
+            )
+            for hosted in self.hosted
+        ]
+        envelopes = [
+            Envelope(
+                body=body,
+                id=deterministic_id("announced", body.subscriber, self.name, now.isoformat()),
+                source=f"/workers/{self.name}",
+                time=now,
+                correlation_id=self.name,
+            )
+            for body in bodies
+        ]
+        try:
+            await self.fabric.publisher.publish(envelopes)
+        except FabricError as error:
+            LOG.problem("announce_failed", worker=self.name, code=error.code, error=str(error))
+
+    def health(self) -> dict[str, object]:
+        """What `fabric status` shows of it. A subscriber that stands still at a dead letter is healthy, and says so."""
+        subscribers = [
+            {
+                "name": hosted.running.name,
+                "state": hosted.state,
+                "partitions": len(hosted.loop.partitions()) if hosted.loop else 0,
+                "busy": hosted.loop.busy if hosted.loop else True,
+                "failures": hosted.failures,
+                "last_error": hosted.last_error,
+                "stopped_at": _stopped_at(hosted),
+            }
+            for hosted in self.hosted
+        ]
+        return {
+            "name": self.name,
+            "parts": list(self.parts),
+            "started_at": self.started_at.isoformat(),
+            "draining": self.ending.is_set(),
+            "ready": all(item["state"] != LoopState.STARTING.value for item in subscribers),
+            "subscribers": subscribers,
+        }
+
+
+def _stopped_at(hosted: Hosted) -> dict[str, object] | None:
+    stop = hosted.loop.stop if hosted.loop else None
+    if stop is None:
+        return None
+    key = stop.key.decode("utf-8", "replace")
+    return {"topic": stop.partition.topic, "partition": stop.partition.partition, "offset": stop.offset, "key": key, "code": stop.code}
+
+
+def end_on_signals(ending: asyncio.Event) -> None:
+    """The first SIGTERM or SIGINT asks to end; the second ends at once."""
+    loop = asyncio.get_running_loop()
+
+    def ask(number: int) -> None:
+        if ending.is_set():
+            LOG.problem("ended_at_once", signal=signal.Signals(number).name)
+            os._exit(128 + number)
+        LOG.event("ending", signal=signal.Signals(number).name)
+        ending.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask, number)
+
+
+async def run_worker(settings: Settings, parts: Sequence[str], *, name: str, ready: Callable[[str], None]) -> None:
+    """Run parts of the landscape in this process until a signal ends it.
+
+    Args:
+        settings: All of them.
+        parts: What to run.
+        name: Of this process, for people and the activity log.
+        ready: Told the address of its health endpoints.
+
+    Raises:
+        UsageProblem: it cannot begin.
+    """
+    bound = listen(settings.worker, "worker")
+    async with open_fabric(settings, parts=parts) as fabric:
+        worker = Worker(name=name, fabric=fabric, parts=parts, started_at=fabric.clock.now())
+        end_on_signals(worker.ending)
+        async with serving(Starlette(routes=health_routes(worker.health)), bound) as address:
+            ready(address)
+            LOG.event("worker_started", worker=name, parts=list(parts), address=address)
+            try:
+                await worker.run(address)
+            except BaseExceptionGroup as group:
+                raise _first_usage_problem(group) from group
+            LOG.event("worker_ended", worker=name)
+
+
+def _first_usage_problem(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    found = group.subgroup(UsageProblem)
+    error: BaseException = found if found is not None else group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

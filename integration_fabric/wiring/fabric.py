@@ -1,0 +1,194 @@
+"""The one place where parts are joined: ports to backends, roles to connectors. Workers, the gateway and tools open a fabric here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from integration_fabric.backends.avro.codec import AvroCodec
+from integration_fabric.backends.kafka.owner_thread import OwnerThread
+from integration_fabric.backends.kafka.publisher import KafkaPublisher
+from integration_fabric.backends.kafka.transactions import KafkaTransactions
+from integration_fabric.backends.sql.cross_references import SqlCrossReferences
+from integration_fabric.backends.sql.cursors import SqlCursors
+from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.effects import SqlEffects
+from integration_fabric.backends.sql.instances import SqlInstances
+from integration_fabric.backends.sql.leases import SqlLeases
+from integration_fabric.canonical.ports import CrossReferences
+from integration_fabric.canonical.routing import Routes
+from integration_fabric.connector_kit.polling import Poller
+from integration_fabric.connector_kit.ports import Cursors
+from integration_fabric.delivery.dead_letters import bury
+from integration_fabric.delivery.ports import EffectLog
+from integration_fabric.messages.ids import System
+from integration_fabric.process_engine import subscriber as process_subscriber
+from integration_fabric.process_engine.ports import Instances
+from integration_fabric.process_engine.timers import TimerPoller
+from integration_fabric.runtime.backing import Backing
+from integration_fabric.runtime.clock import SystemClock
+from integration_fabric.runtime.consumer import Bounds, SubscriberLoop
+from integration_fabric.runtime.ports import Clock, Codec, Leases, Publisher
+from integration_fabric.runtime.subscriber import Running
+from integration_fabric.wiring import landscape
+from integration_fabric.wiring.kafka import client_config, open_registry
+from integration_fabric.wiring.settings import Settings, SystemSettings, require_store
+from integration_fabric.wiring.vendors import Vendor
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSystem:
+    """One running system with its client."""
+
+    name: System
+    settings: SystemSettings
+    vendor: Vendor
+    client: Any
+    """The connector's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What is kept in SQL, or in memory."""
+
+    leases: Leases
+    effects: EffectLog
+    instances: Instances
+    cross_references: CrossReferences
+    cursors: Cursors
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """Everything that is shared by the subscribers of one worker."""
+
+    settings: Settings
+    clock: Clock
+    codec: Codec
+    publisher: Publisher
+    stores: Stores
+    systems: Mapping[str, OpenSystem]
+    routes: Routes
+    backing: Callable[[str], Backing]
+    """Makes what one subscriber's loop runs on, by the subscriber's name."""
+
+    def subscribers(self, names: Sequence[str]) -> Sequence[Running]:
+        """The subscribers of these parts, with everything that they need."""
+        wanted = landscape.select(self.settings, names)
+        processes = [
+            process_subscriber.running(process, instances=self.stores.instances, routes=self.routes) for process in landscape.PROCESSES
+        ]
+        actions = [running for system in self.systems.values() for running in self._actions(system)]
+        found = [running for running in (*processes, *actions) if running.name in wanted]
+        return [replace(running, policy=landscape.policy(self.settings, running.name, running.policy)) for running in found]
+
+    def _actions(self, system: OpenSystem) -> Sequence[Running]:
+        connector = system.vendor.connector
+        return connector.subscribers(system.name, system.client, effects=self.stores.effects, clock=self.clock)
+
+    def loop(self, running: Running, *, worker: str) -> SubscriberLoop:
+        """A loop for one subscriber; a new one each time that it is started."""
+        bounds = Bounds(drain=self.settings.worker.drain)
+        return SubscriberLoop(running=running, worker=worker, backing=self.backing(running.name), bury=bury, bounds=bounds)
+
+    def pollers(self, names: Sequence[str]) -> Sequence[tuple[Poller, SystemSettings]]:
+        """The pollers of the systems in these parts."""
+        mine = landscape.systems_of(self.settings, names)
+        return [(poller, system.settings) for name, system in self.systems.items() if name in mine and (poller := self._poller(system))]
+
+    def _poller(self, system: OpenSystem) -> Poller | None:
+        if system.vendor.source is None:
+            return None
+        return Poller(
+            name=f"{system.name}.changes",
+            system=system.name,
+            source=system.vendor.source(system.client, system.settings),
+            cursors=self.stores.cursors,
+            publisher=self.publisher,
+            clock=self.clock,
+        )
+
+    def timers(self, names: Sequence[str]) -> Sequence[TimerPoller]:
+        """The timer pollers of the processes in these parts."""
+        wanted = landscape.select(self.settings, names)
+        return [
+            TimerPoller(process=process.name, instances=self.stores.instances, publisher=self.publisher, clock=self.clock)
+            for process in landscape.PROCESSES
+            if process_subscriber.subscriber_name(process) in wanted
+        ]
+
+
+@asynccontextmanager
+async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), writes: bool = True) -> AsyncIterator[Fabric]:
+    """Open what these parts need, and close it at the end.
+
+    Args:
+        settings: All of them.
+        parts: Of the landscape, as `fabric worker run` takes them; none for tools and the gateway.
+        writes: Whether messages will be written: then the schemas must be registered.
+
+    Raises:
+        UsageProblem: a setting is wrong, or schemas or topics are missing.
+        Unreachable: broker, registry or store do not answer.
+    """
+    async with AsyncExitStack() as stack:
+        clock = SystemClock()
+        config = await asyncio.to_thread(client_config, settings)
+        registry = open_registry(settings, config)
+        codec = AvroCodec(registry)
+        if writes:
+            await asyncio.to_thread(codec.prepare, landscape.written(settings))
+        database = await open_database(settings, stack)
+        publisher = KafkaPublisher(codec=codec, config=config)
+        stack.push_async_callback(publisher.close)
+        systems = (
+            {name: await open_system(name, settings.systems[name], stack) for name in landscape.systems_of(settings, parts)}
+            if parts
+            else {}
+        )
+        leases = SqlLeases(database)
+
+        def backing(subscriber: str) -> Backing:
+            return Backing(
+                consumer=OwnerThread(group=subscriber, config={**config, "group.protocol": settings.kafka.group_protocol}),
+                transactions=KafkaTransactions(transactional_id=f"{subscriber}-{uuid4().hex[:12]}", config=config),
+                leases=leases,
+                codec=codec,
+                clock=clock,
+            )
+
+        yield Fabric(
+            settings=settings,
+            clock=clock,
+            codec=codec,
+            publisher=publisher,
+            stores=Stores(
+                leases=leases,
+                effects=SqlEffects(database),
+                instances=SqlInstances(database),
+                cross_references=SqlCrossReferences(database),
+                cursors=SqlCursors(database),
+            ),
+            systems=systems,
+            routes=landscape.routes(settings),
+            backing=backing,
+        )
+
+
+async def open_database(settings: Settings, stack: AsyncExitStack) -> Database:
+    """Open the store; it is closed with the stack."""
+    database = Database(require_store(settings))
+    await asyncio.to_thread(database.open)
+    stack.callback(database.close)
+    return database
+
+
+async def open_system(name: str, settings: SystemSettings, stack: AsyncExitStack) -> OpenSystem:
+    """Open the client of one system; it is closed with the stack."""
+    vendor = landscape.vendor_of(name, settings)
+    client = await stack.enter_async_context(vendor.open(System(name), settings))
+    return OpenSystem(System(name), settings, vendor, client)
