@@ -47,7 +47,7 @@ class Container:
     def remove(self) -> bool:
         """Stop it, politely at first, and remove it; the volume stays. Returns whether it was running."""
         running = self.is_running()
-        _docker("stop", "--time", f"{STOP_TIME.total_seconds():.0f}", self.name, within=STOP_TIME + ENGINE_TIME)
+        _docker("stop", "-t", f"{STOP_TIME.total_seconds():.0f}", self.name, within=STOP_TIME + ENGINE_TIME)
         _docker("rm", "--force", self.name)
         return running
 
@@ -99,12 +99,12 @@ def cluster_id(state_dir: Path) -> str:
 
 
 def _docker(*arguments: str, within: timedelta = ENGINE_TIME) -> subprocess.CompletedProcess[str]:
-    """Run a Docker command; one that hangs counts as failed."""
+    """Run a Docker command; one that hangs or is not there counts as failed."""
     command = ("docker", *arguments)
     try:
         return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=within.total_seconds())
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"no answer from the Docker engine within {within.total_seconds():g} s")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, 1, "", str(error))
 
 
 def _must(done: subprocess.CompletedProcess[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shlex
 import shutil
 import subprocess
 import uuid
@@ -85,7 +86,7 @@ def _demand_unused(data: Path) -> None:
         except OSError:
             raise Busy(
                 f"a Kafka that the state file knows nothing of runs on {data}",
-                remedy=f"Find it with `fuser {lock.name}` or `lsof {lock.name}`, and end it.",
+                remedy=f"Find it with `lsof {shlex.quote(lock.name)}`, and end it.",
             ) from None
 
 

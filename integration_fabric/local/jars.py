@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 
 from integration_fabric.local import locks, settings
@@ -31,7 +30,6 @@ COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
 DOWNLOAD_TIME = timedelta(minutes=10)
 
 
-@cache
 def pinned() -> Mapping[str, str]:
     """The SHA-256 of every jar, by its name."""
     rows = (line.split() for line in CHECKSUMS.read_text(encoding="ascii").splitlines())

@@ -1,0 +1,82 @@
+"""How commands answer: tables and colours for people, one JSON document for programs; what is said on the way goes to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+OUT = Console(highlight=False)
+ERR = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+
+STYLES = {
+    "applied": "green",
+    "completed": "green",
+    "running": "cyan",
+    "waiting": "cyan",
+    "held": "yellow",
+    "stopped": "bold red",
+    "dead_lettered": "bold red",
+    "compensating": "magenta",
+    "compensated": "magenta",
+    "filtered": "dim",
+    "duplicate": "dim",
+    "superseded": "dim",
+}
+
+
+def answer(document: Any, *, as_json: bool, show: Callable[[Console], None]) -> None:
+    """Print the answer of a command: the document as JSON, or what `show` makes of it for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False, indent=2) + "\n")
+    else:
+        show(OUT)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, Iterable):
+        return list(value)
+    return str(value)
+
+
+def rfc3339(at: datetime | None) -> str | None:
+    """A time as tools read it: RFC 3339 in UTC."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z") if at else None
+
+
+def tell(line: str) -> None:
+    """Say on standard error what is being done."""
+    ERR.print(f"[dim]·[/] {line}")
+
+
+def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> Table:
+    """A table; cells that name a state have its colour."""
+    found = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        found.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        found.add_row(*(cell(value) for value in row))
+    return found
+
+
+def cell(value: Any) -> Text:
+    """One cell."""
+    if value is None:
+        return Text("–", style="dim")
+    if isinstance(value, Text):
+        return value
+    text = value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else str(value)
+    return Text(text, style=STYLES.get(text, ""))

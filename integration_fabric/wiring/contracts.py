@@ -1,0 +1,42 @@
+"""Joins topics and schemas with the broker and the registry: `fabric topics apply`, `fabric schemas push`, and what `fabric up` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from integration_fabric.backends.kafka.admin import Applied, KafkaAdmin, Topic
+from integration_fabric.governance.schema_files import read_all
+from integration_fabric.wiring import landscape
+from integration_fabric.wiring.kafka import client_config, open_registry
+from integration_fabric.wiring.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """One schema at the registry."""
+
+    subject: str
+    id: int
+    is_new: bool
+
+
+def apply_topics(settings: Settings) -> Sequence[Applied]:
+    """Make the topics that are missing. Raises UsageProblem."""
+    admin = KafkaAdmin(client_config(settings))
+    specs = landscape.topics(settings)
+    return admin.apply(
+        [Topic(spec.name, partitions=spec.partitions, compacted=spec.compacted) for spec in specs],
+        replication_factor=settings.kafka.replication_factor,
+    )
+
+
+def push_schemas(settings: Settings) -> Sequence[Pushed]:
+    """Register every schema. Raises UsageProblem, ContractBroken."""
+    registry = open_registry(settings, client_config(settings))
+    pushed = []
+    for file in read_all():
+        subject = f"{file.topic}-value"
+        known = registry.id_of(subject, file.text)
+        pushed.append(Pushed(subject, known if known is not None else registry.register(subject, file.text), known is None))
+    return pushed

@@ -1,0 +1,256 @@
+"""The local landscape: Kafka, simulators, a real ERP, the gateway and workers of this checkout, started, found again and stopped."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from integration_fabric.local import kafka, ports, processes, state, tryton
+from integration_fabric.local.settings import LocalSettings, environment
+from integration_fabric.local.state import Service
+from integration_fabric.wiring.settings import LOCAL_CONFIG
+
+Tell = Callable[[str], None]
+
+SIMULATORS = "simulators"
+GATEWAY = "gateway"
+WORKER_PARTS: tuple[str, ...] = ("processes", "erp", "billing", "support", "customer-success")
+"""One worker each in the local landscape."""
+WEBHOOK_SECRET = "local-webhook-secret"  # noqa: S105  of simulators on this machine
+READY_WITHIN = timedelta(seconds=60)
+STOP_WITHIN = timedelta(seconds=20)
+"""A worker drains for ten seconds at the most, then leaves its groups."""
+
+
+class Landscape(StrEnum):
+    """Which systems play the roles."""
+
+    NONE = "none"
+    """Only Kafka."""
+    SIMULATORS = "simulators"
+    """All five are simulated."""
+    TRYTON = "tryton"
+    """The ERP is a real Tryton, the others are simulated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What runs now."""
+
+    bootstrap: str
+    kafka_ready_in: timedelta
+    simulators_url: str | None
+    erp_url: str | None
+
+
+def up(landscape: Landscape, tell: Tell, *, fresh: bool = False) -> Running:
+    """Start what is not running and write `.fabric/fabric.toml`, by which every command finds it.
+
+    Args:
+        landscape: Which systems.
+        tell: Told what takes long.
+        fresh: Whether systems and store begin anew, without what earlier runs left in them.
+
+    Raises:
+        UsageProblem: something cannot be started; the message says what to do.
+    """
+    settings = LocalSettings()
+    address = kafka.up(settings, tell)
+    if fresh:
+        _forget_store(settings)
+    simulators = _simulators_up(settings, tell, fresh=fresh) if landscape is not Landscape.NONE else None
+    erp = tryton.up(settings, tell, fresh=fresh) if landscape is Landscape.TRYTON else None
+    _write_config(settings, address.bootstrap, simulators, erp)
+    return Running(address.bootstrap, address.ready_in, simulators, erp.url if erp else None)
+
+
+def down(tell: Tell) -> Sequence[str]:
+    """Stop everything of this checkout, workers first; data stays. The names of what was stopped."""
+    settings = LocalSettings()
+    stopped = list(stop_workers(tell))
+    if _stop(settings, SIMULATORS):
+        stopped.append(SIMULATORS)
+    if tryton.down(settings):
+        stopped.append("tryton")
+    if kafka.down(settings, tell):
+        stopped.append("kafka")
+    return stopped
+
+
+def start_workers(tell: Tell, parts: Sequence[str] = WORKER_PARTS, *, gateway: bool = True) -> None:
+    """Start one worker for each part, and the gateway, and wait until they are ready."""
+    settings = LocalSettings()
+    started = [start_worker(part) for part in parts]
+    if gateway:
+        started.append(start_gateway())
+    for service in started:
+        tell(f"waiting for {service.name}")
+        await_ready(settings, service)
+
+
+def start_worker(part: str) -> Service:
+    """Start one worker, without waiting for it; the one that runs if there is one."""
+    name = f"worker-{part}"
+    return _start(
+        name, [sys.executable, "-m", "integration_fabric.apps.cli.main", "worker", "run", part, "--name", name], _port(name), "WORKER"
+    )
+
+
+def start_gateway() -> Service:
+    """Start the gateway, without waiting for it; the one that runs if there is one."""
+    return _start(GATEWAY, [sys.executable, "-m", "integration_fabric.apps.cli.main", "gateway", "run"], _port(GATEWAY), "GATEWAY")
+
+
+def await_ready(settings: LocalSettings, service: Service) -> None:
+    """Wait until a worker or the gateway says that it is ready. Raises LocalError with its last words where it does not."""
+    process = service.process
+    assert process is not None
+    log = processes.log_path(settings.state_dir, service.name)
+    processes.await_ready(process, lambda: answers(f"{service.address}/health/ready"), within=READY_WITHIN, log=log)
+
+
+def stop_workers(tell: Tell) -> Sequence[str]:
+    """Ask all workers and the gateway to end, all at once, and wait."""
+    settings = LocalSettings()
+    names = [name for name in state.read(settings.state_dir).services if name == GATEWAY or name.startswith("worker-")]
+    stopped = []
+    for name in names:
+        tell(f"stopping {name}")
+        if _stop(settings, name):
+            stopped.append(name)
+    return stopped
+
+
+def services() -> Mapping[str, Service]:
+    """Everything of this checkout that is alive."""
+    found = state.read(LocalSettings().state_dir).services
+    return {name: service for name, service in found.items() if service.process is None or processes.is_alive(service.process)}
+
+
+def worker_status(address: str) -> Mapping[str, object] | None:
+    """What a worker says of itself; None where it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{address}/status", timeout=2) as answer:  # noqa: S310  an address of ours
+            found: Mapping[str, object] = json.load(answer)
+            return found
+    except (OSError, ValueError):
+        return None
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with a status below 400."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310  an address of ours
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def listens(url: str) -> bool:
+    """Whether something listens where a URL points."""
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def _simulators_up(settings: LocalSettings, tell: Tell, *, fresh: bool) -> str:
+    port, gateway = _port(SIMULATORS), _port(GATEWAY)
+    url = f"http://127.0.0.1:{port}"
+    service = services().get(SIMULATORS)
+    if service is None:
+        tell("starting the simulators")
+        arguments = ["--port", str(port), "--state", str(settings.state_dir / SIMULATORS), "--webhook-secret", WEBHOOK_SECRET]
+        arguments += ["--webhook-url", f"http://127.0.0.1:{gateway}/webhooks/salesforce"]
+        process = processes.start(SIMULATORS, [sys.executable, "-m", "connectors.simulators", *arguments], state_dir=settings.state_dir)
+        state.record(settings.state_dir, Service(SIMULATORS, process.pid, url))
+        log = processes.log_path(settings.state_dir, SIMULATORS)
+        processes.await_ready(process, lambda: answers(f"{url}/_control/health"), within=READY_WITHIN, log=log)
+    if fresh:
+        urllib.request.urlopen(urllib.request.Request(f"{url}/_control/reset", method="POST"), timeout=10).close()  # noqa: S310  ours
+    return url
+
+
+def _start(name: str, command: Sequence[str], port: int, section: str) -> Service:
+    settings = LocalSettings()
+    found = services().get(name)
+    if found is not None:
+        return found
+    process = processes.start(
+        name, command, state_dir=settings.state_dir, environment=environment(**{f"FABRIC_{section}__PORT": str(port)})
+    )
+    return state.record(settings.state_dir, Service(name, process.pid, f"http://127.0.0.1:{port}"))
+
+
+def _stop(settings: LocalSettings, name: str) -> bool:
+    service = state.read(settings.state_dir).services.get(name)
+    if service is None:
+        return False
+    alive = service.process is not None and processes.is_alive(service.process)
+    if alive and service.process is not None:
+        processes.stop(service.process, within=STOP_WITHIN)
+    state.forget(settings.state_dir, name)
+    return alive
+
+
+def _port(name: str) -> int:
+    """The port of a service; the one that it has if it runs."""
+    settings = LocalSettings()
+    found = services().get(name)
+    return int(found.address.rpartition(":")[2]) if found else ports.claim(settings.state_dir, name)
+
+
+def _forget_store(settings: LocalSettings) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{_store(settings)}{suffix}").unlink(missing_ok=True)
+
+
+def _store(settings: LocalSettings) -> Path:
+    return settings.state_dir / "store.db"
+
+
+def _write_config(settings: LocalSettings, bootstrap: str, simulators: str | None, erp: tryton.TrytonAddress | None) -> None:
+    sections = [
+        "# Written by `fabric up`: the local landscape. Environment variables FABRIC_… go before it.",
+        _section("kafka", bootstrap=bootstrap),
+        _section("store", url=f"sqlite:///{_store(settings)}"),
+    ]
+    if simulators is not None:
+        for name, role in SIMULATED.items():
+            secret = {"webhook_secret": WEBHOOK_SECRET} if role == "cpq" else {}
+            key = f"{name}-token"
+            sections.append(_section(f"systems.{name}", role=role, vendor=name, url=f"{simulators}/{name}", key=key, **secret))
+        real = erp is not None
+        sections.append(
+            _section(
+                "systems.tryton",
+                role="erp",
+                vendor="tryton",
+                url=erp.url if erp else f"{simulators}/erp",
+                database=erp.database if erp else "tryton",
+                key=erp.key if erp else "tryton-token",
+                answer_within="PT30S" if real else "PT8S",
+            )
+        )
+    path = settings.state_dir / LOCAL_CONFIG.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text("\n\n".join(sections) + "\n")
+
+
+SIMULATED: Mapping[str, str] = {"salesforce": "cpq", "stripe": "billing", "gainsight": "customer-success", "zendesk": "support"}
+"""Simulated systems that are not the ERP, by vendor, with their roles."""
+
+
+def _section(name: str, **values: str) -> str:
+    return "\n".join([f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())])

@@ -1,0 +1,128 @@
+"""Joins what operations read: the activity log, dead letters, process instances. For tools: each call opens what it needs and closes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+from integration_fabric.backends.avro.codec import AvroCodec
+from integration_fabric.backends.sql.instances import SqlInstances
+from integration_fabric.delivery.dead_letters import DeadLetterView, topic_of, view
+from integration_fabric.governance.schema_files import read_all
+from integration_fabric.messages.base import Message
+from integration_fabric.messages.catalogue import BY_TOPIC
+from integration_fabric.messages.errors import Undecodable
+from integration_fabric.messages.fabric import Activity, ProcessChanged, SubscriberAnnounced
+from integration_fabric.operations.conservation import Balance, Fold
+from integration_fabric.operations.journey import Journey, trace
+from integration_fabric.operations.ports import TopicReader
+from integration_fabric.process_engine.ports import InstanceRow
+from integration_fabric.runtime.ports import Codec
+from integration_fabric.runtime.records import TopicPartition
+from integration_fabric.wiring import landscape
+from integration_fabric.wiring.fabric import open_database
+from integration_fabric.wiring.kafka import client_config, open_reader, open_registry
+from integration_fabric.wiring.settings import Settings
+
+M = TypeVar("M", bound=Message)
+
+
+def read_journey(settings: Settings, key: str) -> Journey:
+    """Everything that the activity log knows about one business key. Raises UsageProblem."""
+    reader, codec = open_reader(settings), _codec(settings)
+    return trace(key, messages(reader, codec, Activity), messages(reader, codec, ProcessChanged))
+
+
+def read_balances(settings: Settings) -> Sequence[Balance]:
+    """The sum of every topic at every subscriber. Raises UsageProblem."""
+    reader, codec = open_reader(settings), _codec(settings)
+    declared = landscape.subscribers(settings)
+    committed = {item.name: reader.committed(item.name, item.topics) for item in declared}
+    fold = Fold()
+    for activity in messages(reader, codec, Activity):
+        fold.add(activity)
+    # the topics are read last: what was committed before is then surely in the log that was read
+    offsets: dict[str, dict[TopicPartition, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for record in reader.read(sorted({topic for item in declared for topic in item.topics})):
+        offsets[record.topic][TopicPartition(record.topic, record.partition)].append(record.offset)
+    return [
+        fold.balance(
+            subscriber=item.name,
+            topic=topic,
+            offsets=offsets[topic],
+            committed={p: position.offset if position else None for p, position in committed[item.name].items()},
+        )
+        for item in declared
+        for topic in item.topics
+    ]
+
+
+def read_dead_letters(settings: Settings) -> Sequence[DeadLetterView]:
+    """All dead letters, the oldest first. Raises UsageProblem."""
+    reader = open_reader(settings)
+    topics = [topic for topic in reader.topics() if topic.startswith(topic_of(""))]
+    found = [view(record) for record in reader.read(topics)]
+    return sorted(found, key=lambda item: (item.last_failed_at is not None, item.last_failed_at, item.stored_at))
+
+
+def read_announced(settings: Settings) -> Sequence[SubscriberAnnounced]:
+    """Where each subscriber's worker answers, as the workers said it. Raises UsageProblem."""
+    latest = {(item.subscriber, item.worker): item for item in messages(open_reader(settings), _codec(settings), SubscriberAnnounced)}
+    return list(latest.values())
+
+
+def decode_body(settings: Settings, dead: DeadLetterView) -> Any:
+    """The body of a dead letter as plain values; None where it cannot be read."""
+    kind = BY_TOPIC.get(dead.position.topic)
+    if kind is None or dead.value is None:
+        return None
+    try:
+        return _decode(_codec(settings), dead.value, kind).model_dump(mode="json")
+    except Undecodable:
+        return None
+
+
+def owner_of(dead: DeadLetterView) -> str | None:
+    """Who owns the message type of a dead letter, by its schema."""
+    owners = {file.topic: str(file.schema.get("owner")) for file in read_all()}
+    return owners.get(dead.position.topic)
+
+
+def find_instances(
+    settings: Settings, *, process: str | None = None, state: str | None = None, key: str | None = None, limit: int = 200
+) -> Sequence[InstanceRow]:
+    """Process instances. Raises UsageProblem."""
+
+    async def find() -> Sequence[InstanceRow]:
+        async with AsyncExitStack() as stack:
+            instances = SqlInstances(await open_database(settings, stack))
+            return await instances.find(process=process, state=state, key=key, limit=limit)
+
+    return asyncio.run(find())
+
+
+def messages(reader: TopicReader, codec: Codec, kind: type[M]) -> Iterator[M]:
+    """The bodies of a topic, in partition order; what cannot be read is passed over."""
+    for record in reader.read([kind.topic]):
+        if record.value is None:
+            continue
+        try:
+            found = _decode(codec, record.value, kind)
+        except Undecodable:
+            continue
+        if isinstance(found, kind):
+            yield found
+
+
+def _decode(codec: Codec, value: bytes, kind: type[Message]) -> Message:
+    unknown = codec.unknown_schema(value)
+    if unknown is not None:
+        codec.learn(unknown)
+    return codec.decode(value, kind)
+
+
+def _codec(settings: Settings) -> Codec:
+    return AvroCodec(open_registry(settings, client_config(settings)))
