@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sqlite3
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from connectors.simulators.application import DEFAULT_WEBHOOK_SECRET, VENDORS, Options, StateInUseError
-from connectors.simulators.faults import Switches, parse_switch
+from connectors.simulators.faults import Switches, describe_problems, parse_switch
 from connectors.simulators.server import listen, serve
 
 _WRONG_USAGE = 2
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _options(chosen)
         listener = listen(chosen.port)
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         return _complain(str(error))
     except OSError as error:
         return _complain(
@@ -51,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(serve(options, listener))
     except StateInUseError as error:
         return _complain(str(error))
+    except (OSError, sqlite3.Error) as error:
+        return _complain(f"cannot use the state folder {chosen.state}: {error}; choose another with --state")
+    finally:
+        listener.close()
     return 0
 
 
@@ -93,13 +98,20 @@ def _options(chosen: argparse.Namespace) -> Options:
     return Options(
         state=chosen.state,
         vendors=vendors,
-        switches={name: Switches.model_validate(each) for name, each in changes.items()},
+        switches={name: _switches(name, each) for name, each in changes.items()},
         tokens=dict(_token(text) for text in chosen.token),
         webhook_secret=chosen.webhook_secret,
         seed=chosen.seed,
         key_memory=timedelta(seconds=chosen.key_memory_s),
         landscape=not chosen.no_landscape,
     )
+
+
+def _switches(vendor: str, changes: dict[str, object]) -> Switches:
+    try:
+        return Switches.model_validate(changes)
+    except ValidationError as error:
+        raise ValueError(f"{vendor}: {describe_problems(error)}") from error
 
 
 def _webhook_url(text: str) -> tuple[str, str]:

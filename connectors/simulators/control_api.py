@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, HTTPException
 from pydantic import ValidationError
 
 from connectors.simulators.exchange import Vendor
-from connectors.simulators.faults import Panel, Switches
+from connectors.simulators.faults import Panel, Switches, describe_problems
 from connectors.simulators.outbox import Outbox
 from connectors.simulators.store import Store
 
@@ -64,8 +64,7 @@ class _ControlRoutes:
         try:
             switches = controlled.panel.change(changes)
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-            raise HTTPException(422, f"switches of {vendor}: {problems}") from error
+            raise HTTPException(422, f"switches of {vendor}: {describe_problems(error)}") from error
         controlled.wake()
         return switches
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 
@@ -64,6 +64,11 @@ class Panel:
     def restore(self) -> None:
         """Back to those of the start."""
         self.now = self._initial
+
+
+def describe_problems(error: ValidationError) -> str:
+    """What is wrong with switches, in one line."""
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
 
 
 def parse_switch(text: str, vendors: Sequence[str]) -> tuple[str, str, str]:

@@ -164,8 +164,8 @@ class Quote:
 
 
 LEGAL_ENTITIES = (
-    LegalEntity("NO", "Example Software AS", "NOK", "NO"),
-    LegalEntity("US", "Example Software Inc", "USD", "US"),
+    LegalEntity("NO", "Nordic Cloud AS", "NOK", "NO"),
+    LegalEntity("US", "Nordic Cloud Inc", "USD", "US"),
 )
 TAX_CODES = (
     TaxCode("NO-VAT-25", "Norway VAT 25 %", Decimal("0.25"), "NO"),
@@ -176,7 +176,7 @@ TAX_CODES = (
     TaxCode("US-EXEMPT", "United States, exempt", Decimal(0), "US"),
 )
 PAYMENT_TERMS = (PaymentTerm("NET14", "Net 14 days", 14), PaymentTerm("NET30", "Net 30 days", 30), PaymentTerm("NET60", "Net 60 days", 60))
-UNITS = (Unit("Unit", "u", 0), Unit("User", "user", 0), Unit("Hour", "h", 2))
+UNITS = (Unit("Unit", "u", 0),)
 MISSING_TAX_CODE = next(tax.code for tax in TAX_CODES if tax.missing_at_start)
 _MISSING_ENTITY = next(tax.legal_entity for tax in TAX_CODES if tax.missing_at_start)
 _USUAL_TAX_CODES = {"NO": ("NO-VAT-25", "NO-VAT-25", "NO-VAT-25", "NO-ZERO"), "US": ("US-CA-SALES", "US-NY-SALES", "US-EXEMPT")}
@@ -220,7 +220,7 @@ def _seats() -> list[Product]:
     periods: tuple[BillingPeriod, ...] = ("month", "month", "quarter", "year")
     months = {"month": 1, "quarter": 3, "year": 12}
     return [
-        Product(f"{family}-{tier}", f"{name} {title}", "recurring", period, "User", _prices(Decimal(base * factor * months[period])))
+        Product(f"{family}-{tier}", f"{name} {title}", "recurring", period, "Unit", _prices(Decimal(base * factor * months[period])))
         for family, name, base in _FAMILIES
         for (tier, title, factor), period in zip(_TIERS, periods, strict=True)
     ]

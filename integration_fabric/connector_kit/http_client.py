@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from integration_fabric.messages.errors import BadCredential, Throttled, Transient, Unavailable, UnknownOutcome, VendorDrift
+from integration_fabric.messages.errors import BadCredential, FabricError, Throttled, Transient, Unavailable, UnknownOutcome, VendorDrift
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """An answer is read whole into memory; none of the calls asks for more than a page."""
@@ -71,27 +71,43 @@ class HttpClient:
         what = f"{self._system}: {method} {path}"
         try:
             response = await self._client.request(method, path, **request)
-        except _NEVER_SENT as error:
-            raise Unavailable(f"{what}: {_reason(error)}") from error
         except httpx.TransportError as error:
-            failure = Transient if harmless else UnknownOutcome
-            raise failure(f"{what}: {_reason(error)}") from error
-        return self._judge(response, what, harmless=harmless)
-
-    def _judge(self, response: httpx.Response, what: str, *, harmless: bool) -> Answer:
-        status = response.status_code
-        if len(response.content) > MAX_ANSWER_BYTES:
-            raise VendorDrift(f"{what}: the answer has {len(response.content)} bytes")
-        if status == httpx.codes.TOO_MANY_REQUESTS:
-            raise Throttled(f"{what}: 429", retry_after=retry_after(response))
-        if status == httpx.codes.UNAUTHORIZED:
-            raise BadCredential(f"{what}: 401 {response.text[:200]}")
-        if status == httpx.codes.SERVICE_UNAVAILABLE and "retry-after" in response.headers:
-            raise Unavailable(f"{what}: 503, retry after {response.headers['retry-after']}")
-        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            failure = Transient if harmless else UnknownOutcome
-            raise failure(f"{what}: {status} {response.text[:200]}")
+            raise failure_of_transport(error, what, harmless=harmless) from error
+        failure = failure_of_answer(response, what, harmless=harmless)
+        if failure is not None:
+            raise failure
         return Answer(response)
+
+
+def failure_of_transport(error: httpx.TransportError, what: str, *, harmless: bool) -> FabricError:
+    """What it says about a call that it was not answered.
+
+    Args:
+        error: As httpx raised it.
+        what: The call, for people.
+        harmless: Whether the call changes nothing.
+    """
+    if isinstance(error, _NEVER_SENT):
+        return Unavailable(f"{what}: {_reason(error)}")
+    failure = Transient if harmless else UnknownOutcome
+    return failure(f"{what}: {_reason(error)}")
+
+
+def failure_of_answer(response: httpx.Response, what: str, *, harmless: bool) -> FabricError | None:
+    """What an answer says about its call; None where the vendor dealt with it (any other status below 500). Arguments as above."""
+    status = response.status_code
+    if len(response.content) > MAX_ANSWER_BYTES:
+        return VendorDrift(f"{what}: the answer has {len(response.content)} bytes")
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return Throttled(f"{what}: 429", retry_after=retry_after(response))
+    if status == httpx.codes.UNAUTHORIZED:
+        return BadCredential(f"{what}: 401 {response.text[:200]}")
+    if status == httpx.codes.SERVICE_UNAVAILABLE and "retry-after" in response.headers:
+        return Unavailable(f"{what}: 503, retry after {response.headers['retry-after']}")
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        failure = Transient if harmless else UnknownOutcome
+        return failure(f"{what}: {status} {response.text[:200]}")
+    return None
 
 
 def retry_after(response: httpx.Response) -> timedelta | None:

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from integration_fabric.local import broker_docker, broker_jvm, broker_wire, jars, java, locks, ports, processes, state
 from integration_fabric.local.broker_properties import Listeners
-from integration_fabric.local.errors import DownloadFailed, LocalError, NoKafka
+from integration_fabric.local.errors import DiedEarly, DownloadFailed, LocalError, NoKafka
 from integration_fabric.local.settings import KAFKA_PORT_SETTING, LocalSettings
 from integration_fabric.local.state import Service
 
@@ -95,11 +95,10 @@ def up(settings: LocalSettings, tell: Tell) -> KafkaAddress:
     """
     began = time.monotonic()
     with _alone(settings, tell):
-        service = _living(settings)
+        service = _found(settings)
         if service is None:
             address = _start_and_await(settings, tell)
         else:
-            _await(settings, service)
             _point_out_the_port(settings, service, tell)
             address = service.address
         ready_in = timedelta(seconds=time.monotonic() - began)
@@ -154,6 +153,19 @@ def _living(settings: LocalSettings) -> Service | None:
     process = service.process
     alive = processes.is_alive(process) if process else broker_docker.of(settings.state_dir).is_running()
     return service if alive else None
+
+
+def _found(settings: LocalSettings) -> Service | None:
+    """The one that runs already, once it serves: whoever started it may have been killed before it did."""
+    service = _living(settings)
+    if service is None:
+        return None
+    try:
+        _await(settings, service)
+    except DiedEarly:
+        # It was ending when we looked; its ports and its data are free now.
+        return None
+    return service
 
 
 def _start_and_await(settings: LocalSettings, tell: Tell) -> str:

@@ -21,6 +21,10 @@ from typing import assert_never
 from integration_fabric.local.errors import DiedEarly, NotReady
 
 PAUSE_S = 0.05
+
+# It takes microseconds; on an overloaded machine the new program may not get to run for a while.
+BIRTH_S = 5.0
+
 LAST_LINES = 5
 LAST_BYTES = 16_384
 PROC = Path("/proc")
@@ -75,7 +79,7 @@ def start(
             )
         except OSError as error:
             raise DiedEarly(f"{name} cannot be run: {command[0]}: {error.strerror}", remedy="Install it, or correct its path.") from None
-    return Process(child.pid, birthmark(child.pid) or "")
+    return Process(child.pid, _birthmark_of_new(child.pid))
 
 
 class _Detached(subprocess.Popen[bytes]):
@@ -172,7 +176,9 @@ def stop(process: Process, *, within: timedelta) -> bool:
 def is_alive(process: Process) -> bool:
     """Whether this very run of the program goes on: not ended, and its pid not another program's by now."""
     _reap(process.pid)
-    return birthmark(process.pid) == process.birthmark
+    # One that is just ending has lost its command line, and still holds its ports and locks for some milliseconds.
+    ending = f"{process.birthmark.rpartition(' ')[0]} "
+    return birthmark(process.pid) in {process.birthmark, ending}
 
 
 def birthmark(pid: int) -> str | None:
@@ -204,25 +210,36 @@ def condensed(output: bytes) -> str:
     return " | ".join(said[-LAST_LINES:]) or "none"
 
 
+def _birthmark_of_new(pid: int) -> str:
+    """Of a program that was started just now: the system shows its command line a moment after it has begun."""
+    deadline = time.monotonic() + BIRTH_S
+    while (mark := birthmark(pid) or "").endswith(" ") and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return mark
+
+
 def _from_proc(pid: int) -> str | None:
-    """Linux: field 22 of /proc/<pid>/stat, in ticks of 10 ms since the machine's start; proc_pid_stat(5)."""
+    """Linux: fields 3, 20 and 22 of /proc/<pid>/stat; the start is in ticks of 10 ms since the machine's own; proc_pid_stat(5)."""
     try:
         # The second field, the program's name in brackets, may itself hold spaces and brackets.
         fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
         words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    state, started = fields[0], fields[19]
-    return None if state in "ZX" else f"{started} {_last(words)}"
+    state, threads, started = fields[0], int(fields[17]), fields[19]
+    # Of a program with threads the first is soon a zombie, and the last one to end closes its ports.
+    return None if state in "ZX" and threads <= 1 else f"{started} {_last(words)}"
 
 
 def _from_ps(pid: int) -> str | None:
-    """Elsewhere: `ps`, to the second."""
+    """Elsewhere: `ps`, to the second. In place of a lost command line it writes the program's name in brackets."""
     answer = subprocess.run(
         ["ps", "-ww", "-o", "stat=,lstart=,command=", "-p", str(pid)], capture_output=True, check=False, env=PS_LOCALE
     ).stdout.decode(errors="replace")
     state, *words = answer.split() or ["Z"]
-    return None if state.startswith("Z") else f"{' '.join(words[:5])} {_last(words[5:])}"
+    started, command = " ".join(words[:5]), words[5:]
+    lost = len(command) == 1 and command[0][0] in "(["
+    return None if state.startswith("Z") else f"{started} {'' if lost else _last(command)}"
 
 
 def _last(words: Sequence[str]) -> str:

@@ -51,6 +51,8 @@ class Bounds:
     """In lanes; at more nothing is taken."""
     low_messages: int = 2_500
     """In lanes; at fewer it goes on."""
+    kept_messages: int = 20_000
+    """Taken and not committed, those included that are done and wait for a slow one below them; at half of it it goes on."""
     drain: timedelta = timedelta(seconds=10)
     """For what runs when the worker ends."""
     revoke: timedelta = timedelta(seconds=3)
@@ -360,11 +362,11 @@ class SubscriberLoop(Listener):
                 ready -= 1
 
     def _measure(self) -> None:
-        queued = self._lanes.queued
-        if not self._held and queued >= self._bounds.high_messages:
+        queued, kept, bounds = self._lanes.queued, sum(owned.progress.kept_count for owned in self._owned.values()), self._bounds
+        if not self._held and (queued >= bounds.high_messages or kept >= bounds.kept_messages):
             self._held = True
             self._consumer.hold()
-        elif self._held and queued <= self._bounds.low_messages and self.stop is None:
+        elif self._held and queued <= bounds.low_messages and kept <= bounds.kept_messages // 2 and self.stop is None:
             self._held = False
             self._consumer.release()
         metrics.QUEUED.labels(self.name).set(queued)
@@ -395,6 +397,8 @@ class SubscriberLoop(Listener):
         for partition, owned in self._owned.items():
             if owned.fence is not None and (released := owned.progress.release()):
                 batch.results[partition] = (owned, released)
+        if self._held:
+            self._measure()
         return batch
 
     def _retake(self, owned: Sequence[Owned]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta
 from integration_fabric.messages.envelope import Envelope
 from integration_fabric.messages.errors import FailureClass, Fenced, UnknownOutcome
 from integration_fabric.runtime.envelopes import Outputs, read_envelope
-from integration_fabric.runtime.failures import Decision, GiveUp, RetryAfter, decide
+from integration_fabric.runtime.failures import Decision, GiveUp, RetryAfter, classify, decide
 from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Clock, Codec, Fence
 from integration_fabric.runtime.records import Outgoing, Record
@@ -73,9 +74,20 @@ class _Trail:
     began_at: datetime
     began_s: float
     attempts: list[Attempt] = field(default_factory=list)
+    attempt_s: float = 0.0
+    """When the present attempt began."""
+    failures: Counter[FailureClass] = field(default_factory=Counter)
+    """How often it failed in each way: waiting for a parent uses up no attempts of another failure."""
+    first_s: dict[FailureClass, float] = field(default_factory=dict)
+    """When it first failed so, on the clock of `worked_s`."""
     waits: int = 0
     waited_s: float = 0.0
+    """Spent on systems that were away, the attempts that found it out included."""
     envelope: Envelope | None = None
+
+    def worked_s(self, at_s: float) -> float:
+        """Since the first attempt, less the time that systems were away."""
+        return at_s - self.began_s - self.waited_s
 
 
 class Executor:
@@ -107,11 +119,13 @@ class Executor:
         """
         trail = _Trail(self._clock.now(), self._clock.monotonic_s())
         while True:
+            trail.attempt_s = self._clock.monotonic_s()
             try:
                 handled = await self._attempt(record, fence, trail, pause)
             except (Fenced, Abandoned):
                 raise
-            except Exception as error:  # noqa: BLE001  every failure has a policy, a defect's too
+            except Exception as raised:  # noqa: BLE001  every failure has a policy, a defect's too
+                error = self._named(raised)
                 decision = self._decide(error, trail)
                 if isinstance(decision, GiveUp):
                     return self._give_up(record, trail, error, decision)
@@ -130,14 +144,19 @@ class Executor:
         delivery = Delivery(envelope, record.coordinates, fence, attempt, self._clock.now(), self._outputs, pause)
         return await self._running.run(delivery)
 
+    def _named(self, error: Exception) -> Exception:
+        return UnknownOutcome(f"no answer within {self._running.policy.call_timeout}") if isinstance(error, TimeoutError) else error
+
     def _decide(self, error: Exception, trail: _Trail) -> Decision:
-        elapsed = self._clock.monotonic_s() - trail.began_s - trail.waited_s
+        failure = classify(error)
+        trail.failures[failure] += 1
+        first_s = trail.first_s.setdefault(failure, trail.worked_s(trail.attempt_s))
         return decide(
-            UnknownOutcome(f"no answer within {self._running.policy.call_timeout}") if isinstance(error, TimeoutError) else error,
+            error,
             policy=self._running.policy,
-            attempts=len(trail.attempts) + 1,
+            attempts=trail.failures[failure],
             waits=trail.waits,
-            elapsed=timedelta(seconds=elapsed),
+            elapsed=timedelta(seconds=trail.worked_s(self._clock.monotonic_s()) - first_s),
             dice=self._dice,
         )
 
@@ -150,9 +169,10 @@ class Executor:
             LOG.retried(self._running.name, trail.envelope, error, attempt=len(trail.attempts), delay_s=seconds)
         else:
             trail.waits += 1
-            trail.waited_s += seconds
             LOG.waiting(self._running.name, trail.envelope, error, waits=trail.waits, delay_s=seconds)
         await pause(seconds)
+        if not isinstance(decision, RetryAfter):
+            trail.waited_s += self._clock.monotonic_s() - trail.attempt_s
 
     def _give_up(self, record: Record, trail: _Trail, error: Exception, decision: GiveUp) -> Result:
         now = self._clock.now()
@@ -177,7 +197,7 @@ class Executor:
             handled=handled,
             began_at=trail.began_at,
             duration_ms=(self._clock.monotonic_s() - trail.began_s) * 1000,
-            attempts=len(trail.attempts) + (0 if dead else 1),
+            attempts=len(trail.attempts) + 1,
             envelope=trail.envelope,
             dead_letter=dead,
             extra=self._bury(dead) if dead else None,

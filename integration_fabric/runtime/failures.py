@@ -54,9 +54,9 @@ def decide(error: BaseException, *, policy: Policy, attempts: int, waits: int, e
     Args:
         error: What was raised.
         policy: The subscriber's.
-        attempts: How many attempts failed so far, this one included; waits for a system are none.
+        attempts: How many attempts failed in this way so far, this one included; waits for a system are none.
         waits: How often the lane has waited for its system in a row.
-        elapsed: Since the first attempt, less the time spent waiting for systems.
+        elapsed: Since the first attempt that failed in this way, less the time that systems were away.
         dice: For the jitter.
     """
     failure = classify(error)

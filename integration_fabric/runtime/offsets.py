@@ -99,6 +99,11 @@ class Progress(Generic[R]):
         return bool(self._order) and self._order[0].result is not None
 
     @property
+    def kept_count(self) -> int:
+        """How many records are taken and not released, done or not."""
+        return len(self._order)
+
+    @property
     def open_count(self) -> int:
         """How many records are taken and not done."""
         return len(self._open)

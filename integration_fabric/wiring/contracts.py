@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from integration_fabric.backends.kafka.admin import Applied, KafkaAdmin, Topic
+from integration_fabric.backends.kafka.admin import AppliedTopic, KafkaAdmin
 from integration_fabric.governance.schema_files import read_all
 from integration_fabric.wiring import landscape
 from integration_fabric.wiring.kafka import client_config, open_registry
@@ -21,14 +21,10 @@ class Pushed:
     is_new: bool
 
 
-def apply_topics(settings: Settings) -> Sequence[Applied]:
+def apply_topics(settings: Settings) -> Sequence[AppliedTopic]:
     """Make the topics that are missing. Raises UsageProblem."""
-    admin = KafkaAdmin(client_config(settings))
-    specs = landscape.topics(settings)
-    return admin.apply(
-        [Topic(spec.name, partitions=spec.partitions, compacted=spec.compacted) for spec in specs],
-        replication_factor=settings.kafka.replication_factor,
-    )
+    admin = KafkaAdmin(client_config(settings), replication_factor=settings.kafka.replication_factor)
+    return admin.apply(landscape.topics(settings))
 
 
 def push_schemas(settings: Settings) -> Sequence[Pushed]:

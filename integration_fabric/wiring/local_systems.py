@@ -25,6 +25,7 @@ GATEWAY = "gateway"
 WORKER_PARTS: tuple[str, ...] = ("processes", "erp", "billing", "support", "customer-success")
 """One worker each in the local landscape."""
 WEBHOOK_SECRET = "local-webhook-secret"  # noqa: S105  of simulators on this machine
+FABRIC = (sys.executable, "-m", "integration_fabric.apps.cli.main")
 READY_WITHIN = timedelta(seconds=60)
 STOP_WITHIN = timedelta(seconds=20)
 """A worker drains for ten seconds at the most, then leaves its groups."""
@@ -99,14 +100,12 @@ def start_workers(tell: Tell, parts: Sequence[str] = WORKER_PARTS, *, gateway: b
 def start_worker(part: str) -> Service:
     """Start one worker, without waiting for it; the one that runs if there is one."""
     name = f"worker-{part}"
-    return _start(
-        name, [sys.executable, "-m", "integration_fabric.apps.cli.main", "worker", "run", part, "--name", name], _port(name), "WORKER"
-    )
+    return _start(name, [*FABRIC, "worker", "run", part, "--name", name], _port(name), "WORKER")
 
 
 def start_gateway() -> Service:
     """Start the gateway, without waiting for it; the one that runs if there is one."""
-    return _start(GATEWAY, [sys.executable, "-m", "integration_fabric.apps.cli.main", "gateway", "run"], _port(GATEWAY), "GATEWAY")
+    return _start(GATEWAY, [*FABRIC, "gateway", "run"], _port(GATEWAY), "GATEWAY")
 
 
 def await_ready(settings: LocalSettings, service: Service) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -30,3 +30,7 @@ class Vendor:
     """How it signs its webhooks."""
     publishes: tuple[type[Event], ...] = ()
     """What comes in from it."""
+
+
+VENDORS: Mapping[tuple[str, str], Vendor] = {}
+"""By role and vendor."""

@@ -21,15 +21,15 @@ class DomainError(Exception):
     """The domain or the order is not one that Tryton (or its subset here) understands."""
 
 
-def condition(model: str, domain: Any) -> Bound:
-    """A domain as SQL with its values; inactive records are left out unless the domain speaks of `active`.
+def condition(model: str, domain: Any, *, active_test: bool = True) -> Bound:
+    """A domain as SQL with its values; with `active_test` inactive records are left out unless the domain speaks of `active`.
 
     Raises:
         DomainError: it is malformed, or uses an operator that is not there.
         KeyError: it names a field that the model has not.
     """
     sql, values = _joined(model, domain)
-    if "active" in MODELS[model].fields and not _mentions_active(domain):
+    if active_test and "active" in MODELS[model].fields and not _mentions_active(domain):
         return f"({sql}) AND json_extract(body, '$.active') = 1", values
     return sql, values
 

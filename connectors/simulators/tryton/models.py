@@ -243,6 +243,7 @@ _TABLE = {
             "shipment_state": Field("Shipment State", default="none"),
             "state": Field("State", default="draft", guarded=True),
             "lines": _lines("Lines", "sale.line", "sale"),
+            "invoices": Field("Invoices", Type.MANY2MANY, guarded=True),  # there are none: invoices are not played here
             "untaxed_amount": Field("Untaxed", Type.COMPUTED),
             "tax_amount": Field("Tax", Type.COMPUTED),
             "total_amount": Field("Total", Type.COMPUTED),

@@ -17,14 +17,20 @@ DEFAULT_FIELDS = ("rec_name",)
 
 
 class Reader:
-    """Reads one store."""
+    """Reads one store.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: which.
+        active_test: whether searches leave inactive records out.
+    """
+
+    def __init__(self, store: Store, *, active_test: bool = True) -> None:
         self._store = store
+        self._active_test = active_test
 
     def find(self, model: str, domain: Any, *, order: Any = None, limit: int | None = None, offset: int = 0) -> list[Record]:
         """Records by domain and order; see `domains` for what it raises."""
-        where, values = condition(model, domain)
+        where, values = condition(model, domain, active_test=self._active_test)
         return self._store.find(model, where, values, order=order_by(model, order), limit=limit, offset=offset)
 
     def one(self, model: str, record_id: int) -> JsonObject:

@@ -77,9 +77,15 @@ def _quoted(store: Store, reader: Reader, sale: JsonObject) -> JsonObject:
     if not sale.get("invoice_address"):
         raise refused(f'To get a quote for sale "{reader.name(SALE, sale)}" you must enter an invoice address.')
     return {
-        "number": sale.get("number") or str(store.next_number("sale.number")),
-        "quotation_date": sale.get("quotation_date") or now().date().isoformat(),
+        "number": sale["number"] or _next_number(store, reader, sale),
+        "quotation_date": sale["quotation_date"] or now().date().isoformat(),
     }
+
+
+def _next_number(store: Store, reader: Reader, sale: JsonObject) -> str:
+    """Each company has a sequence of its own, as a Tryton is configured where there are several."""
+    party = reader.one("party.party", reader.one("company.company", sale["company"])["party"])
+    return f"{party['code']}-{store.next_number('sale.number:' + party['code']):06d}"
 
 
 def _is_complete(sale: JsonObject) -> bool:

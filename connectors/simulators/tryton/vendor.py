@@ -48,7 +48,7 @@ def vendor(*, seeded: bool) -> Vendor:
 
 def search(call: Call) -> Answer:
     """`GET .../<model>?d=&o=&s=&p=&f=`."""
-    model, reader = _model(call), Reader(call.store)
+    model, reader = _model(call), Reader(call.store, active_test=bool(_context(call).get("active_test", True)))
     limit = call.first("s")
     found = reader.find(
         model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version as installed
 from typing import Annotated
 
 import click
@@ -43,8 +44,6 @@ def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
 ) -> None:
     if version:
-        from importlib.metadata import version as installed
-
         typer.echo(installed("integration-fabric"))
         raise typer.Exit
 

@@ -75,7 +75,7 @@ def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any
 def cell(value: Any) -> Text:
     """One cell."""
     if value is None:
-        return Text("–", style="dim")
+        return Text("-", style="dim")
     if isinstance(value, Text):
         return value
     text = value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else str(value)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from integration_fabric.apps.cli.output import tell
+from integration_fabric.apps.demo.show import run_demo
 from integration_fabric.apps.gateway.app import run_gateway
 from integration_fabric.apps.worker import run_worker
 from integration_fabric.telemetry import logs
@@ -47,6 +48,4 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end, to look around.")] = False,
 ) -> None:
     """Start everything, approve quotes, break something, show how each goes on, and count what the systems hold."""
-    from integration_fabric.apps.demo.show import run_demo
-
     raise typer.Exit(run_demo(quotes=quotes, simulated=simulated, keep=keep))

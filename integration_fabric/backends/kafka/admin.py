@@ -5,6 +5,7 @@ Blocking and bounded in time: call it in a thread where an event loop runs.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ REACH_WITHIN = timedelta(seconds=5)
 ANSWER_WITHIN = timedelta(seconds=30)
 """For making topics: a broker that has just started takes seconds for a hundred."""
 
+_REMEMBERED = 10
 _CLEANUP_POLICY = "cleanup.policy"
 _Answer = TypeVar("_Answer")
 
@@ -95,8 +97,8 @@ class KafkaAdmin:
     def __init__(self, config: Mapping[str, Any], *, replication_factor: int | None = None) -> None:
         self._bootstrap = config["bootstrap.servers"]
         self._replication_factor = replication_factor
-        self._last_error: KafkaError | None = None
-        self._client = make_client(AdminClient, {**config, "error_cb": self._remember})
+        self._errors: deque[KafkaError] = deque(maxlen=_REMEMBERED)
+        self._client = make_client(AdminClient, {**config, "error_cb": self._errors.append})  # not a method: a cycle would keep its threads
 
     def reach(self, *, within: timedelta = REACH_WITHIN) -> int:
         """See whether a broker answers.
@@ -111,7 +113,7 @@ class KafkaAdmin:
             return len(self._client.list_topics(timeout=within.total_seconds()).brokers)
         except KafkaException as error:
             self._client.poll(0)  # serves the callback that says why
-            why = reason(self._last_error) if self._last_error else reason(error)
+            why = next((reason(said) for said in self._errors), reason(error))
             raise Unreachable(
                 f"{BOOTSTRAP_SETTING}: no Kafka broker answered at {self._bootstrap} within {within.total_seconds():g} s ({why}); "
                 "start one with `fabric up`, or correct the address or the security settings"
@@ -192,10 +194,10 @@ class KafkaAdmin:
         answers: Mapping[ConfigResource, Future[Mapping[str, ConfigEntry]]] = self._client.describe_configs(
             resources, request_timeout=ANSWER_WITHIN.total_seconds()
         )
-        return {
-            resource.name: str(self._ask(lambda answer=answer: answer.result(ANSWER_WITHIN.total_seconds()))[_CLEANUP_POLICY].value)
-            for resource, answer in answers.items()
-        }
+        return {resource.name: self._policy(answer) for resource, answer in answers.items()}
+
+    def _policy(self, answer: Future[Mapping[str, ConfigEntry]]) -> str:
+        return str(self._ask(lambda: answer.result(ANSWER_WITHIN.total_seconds()))[_CLEANUP_POLICY].value)
 
     def _ask(self, call: Callable[[], _Answer]) -> _Answer:
         """Call, and tell a broker that is away from one that refuses."""
@@ -207,10 +209,6 @@ class KafkaAdmin:
             if error.args[0].retriable() or error.args[0].code() in _AWAY:
                 raise Unavailable(f"Kafka at {self._bootstrap}: {reason(error)}") from error
             raise
-
-    def _remember(self, error: KafkaError) -> None:
-        if self._last_error is None or error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the library's own name for it
-            self._last_error = error
 
 
 _AWAY = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001 - the library's own names

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -14,9 +16,13 @@ BOOTSTRAP_SETTING = "FABRIC_KAFKA__BOOTSTRAP"
 SECURITY_SETTING = "FABRIC_KAFKA__SECURITY"
 LOGGER = logging.getLogger("integration_fabric.kafka")
 """librdkafka writes to standard error where it is given no logger."""
+REPEATED_AFTER_S = 60.0
+"""librdkafka writes a line for every attempt to connect; one in this time says as much."""
 
 _OWNED = frozenset({"bootstrap.servers", "logger", "group.id", "transactional.id", "enable.auto.commit", "enable.idempotence"})
 """What a setting must not change: guarantees depend on it, or another setting is for it."""
+
+_MAX_LINES = 1000
 
 Client = TypeVar("Client")
 
@@ -57,6 +63,28 @@ def make_client(factory: Callable[[dict[str, Any]], Client], configuration: Mapp
         return factory(dict(configuration))
     except KafkaException as error:
         raise UsageProblem(f"{SECURITY_SETTING}: {reason(error)}") from error
+
+
+class _Repeats(logging.Filter):
+    """Drops a line that was written lately, numbers aside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = re.sub(r"\d+", "", record.getMessage())
+        now_s = time.monotonic()
+        if now_s - self._written_s.get(said, -REPEATED_AFTER_S) < REPEATED_AFTER_S:
+            return False
+        if len(self._written_s) >= _MAX_LINES:
+            self._written_s.clear()
+        self._written_s[said] = now_s
+        return True
+
+
+LOGGER.addFilter(_Repeats())
+LOGGER.addHandler(logging.NullHandler())  # where logging is not set up, Python would write errors to standard error
 
 
 def reason(error: KafkaException | KafkaError) -> str:

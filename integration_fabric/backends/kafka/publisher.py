@@ -1,21 +1,19 @@
-"""Publishes from outside a subscriber: webhooks, pollers, tools. An idempotent producer, whose delivery reports are awaited once for each batch."""
+"""Publishes from outside a subscriber: webhooks, pollers, tools. An idempotent producer; its reports are awaited once for each batch."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message as KafkaMessage, Producer
 
 from integration_fabric.backends.kafka.client import make_client, reason
-from integration_fabric.messages.base import Message
 from integration_fabric.messages.envelope import Envelope, to_headers
 from integration_fabric.messages.errors import Unavailable
 from integration_fabric.runtime.ports import Codec
-from integration_fabric.runtime.records import Outgoing
 
 DELIVER_WITHIN = timedelta(seconds=30)
 CLOSE_WITHIN = timedelta(seconds=5)
@@ -24,8 +22,6 @@ TURN = 256
 
 _POLL_S = 0.1
 """How long the poll thread waits for a report; it wakes when one comes, and looks this often whether it is to end."""
-_FULL_S = 0.005
-"""How long to wait when librdkafka's queue is full; the broker takes a few thousand records in that time."""
 _REPORT_GRACE_S = 5.0
 """librdkafka reports every record within its delivery timeout; this much later it is taken to be stuck."""
 
@@ -52,7 +48,6 @@ class KafkaPublisher:
             "acks": "all",
             "message.timeout.ms": int(deliver_within.total_seconds() * 1000),
         }
-        self._dataschemas: dict[type[Message], str] = {}
         self._sender = _Sender(self._config)
 
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
@@ -62,45 +57,46 @@ class KafkaPublisher:
             ContractBroken: A body breaks its schema; nothing was sent.
             Unavailable: Not all were acknowledged. Publishing again is safe: ids are the same.
         """
-        records: list[Outgoing] = []
+        values: list[bytes] = []
         for start in range(0, len(envelopes), TURN):
-            records.extend(self._record(envelope) for envelope in envelopes[start : start + TURN])
-            if start + TURN < len(envelopes):
-                await asyncio.sleep(0)
-        if records:
-            await self._send(records)
+            values.extend(self._codec.encode(envelope.body) for envelope in envelopes[start : start + TURN])
+            await asyncio.sleep(0)
+        if values:
+            await self._send(envelopes, values)
 
     async def close(self) -> None:
         """Wait for what is under way, a few seconds at most, and end."""
         await asyncio.to_thread(self._sender.close, CLOSE_WITHIN.total_seconds())
 
-    def _record(self, envelope: Envelope) -> Outgoing:
-        body = envelope.body
-        kind = type(body)
-        value = self._codec.encode(body)
-        dataschema = self._dataschemas.get(kind)
-        if dataschema is None:
-            dataschema = self._dataschemas[kind] = self._codec.dataschema(kind)
-        return Outgoing(body.topic, body.key.encode(), value, tuple(to_headers(envelope, dataschema=dataschema)))
-
-    async def _send(self, records: Sequence[Outgoing]) -> None:
+    async def _send(self, envelopes: Sequence[Envelope], values: Sequence[bytes]) -> None:
         if self._sender.is_broken:
             broken, self._sender = self._sender, _Sender(self._config)
             await asyncio.to_thread(broken.close, 0.0)
-        batch = _Batch(len(records), asyncio.get_running_loop())
+        batch = _Batch(len(values), asyncio.get_running_loop())
         try:
             async with asyncio.timeout(self._deliver_within_s + _REPORT_GRACE_S):
-                for start in range(0, len(records), TURN):
-                    await self._produce(records[start : start + TURN], batch)
+                for start in range(0, len(values), TURN):
+                    turn = slice(start, start + TURN)
+                    await self._produce(zip(envelopes[turn], values[turn], strict=True), batch)
                     await asyncio.sleep(0)
                 await batch.done
         except TimeoutError as error:
-            raise Unavailable(f"{records[0].topic}: not acknowledged within {self._deliver_within_s:g} s") from error
+            raise Unavailable(f"{envelopes[0].body.topic}: not acknowledged within {self._deliver_within_s:g} s") from error
 
-    async def _produce(self, records: Sequence[Outgoing], batch: _Batch) -> None:
-        for record in records:
-            while not self._sender.produce(record, batch):
-                await asyncio.sleep(_FULL_S)
+    async def _produce(self, pairs: Iterable[tuple[Envelope, bytes]], batch: _Batch) -> None:
+        """Headers are made here rather than before: ten of them for each record, kept for a large batch, keep the garbage collector busy."""
+        for envelope, value in pairs:
+            body = envelope.body
+            headers = to_headers(envelope, dataschema=self._codec.dataschema(type(body)))
+            while not self._sender.produce(_Record(body.topic, body.key.encode(), value, headers), batch):
+                await asyncio.to_thread(self._sender.wait_for_room)
+
+
+class _Record(NamedTuple):
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
 
 
 class _Batch:
@@ -127,31 +123,38 @@ class _Batch:
             self.done.set_result(None)
         else:
             self.done.set_exception(Unavailable(self._failure))
+            self.done.exception()  # seen, even where whoever published was cancelled and waits no longer
 
 
 class _Sender:
     """A producer and the thread that polls it."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._producer = make_client(Producer, {**config, "error_cb": self._failed})
+        self._producer = make_client(Producer, dict(config))
+        self._produce: Any = self._producer.produce
         self._closing = threading.Event()
+        self._reported = threading.Event()
         self.is_broken = False
-        """A fatal error: this producer will never send again."""
+        """A fatal error befell it: it will never send again."""
         self._thread = threading.Thread(target=self._poll, name="publisher", daemon=True)
         self._thread.start()
 
-    def produce(self, record: Outgoing, batch: _Batch) -> bool:
+    def produce(self, record: _Record, batch: _Batch) -> bool:
         """Queue one record; False where the queue is full."""
+        topic, key, value, headers = record
         try:
-            self._producer.produce(
-                record.topic, value=record.value, key=record.key, headers=record.headers, on_delivery=batch.reported
-            )
+            self._produce(topic, value, key, on_delivery=batch.reported, headers=headers)
         except BufferError:
             return False
         except KafkaException as error:
-            self._failed(error.args[0])
-            raise Unavailable(f"{record.topic}: not sent ({reason(error)})") from error
+            self.is_broken = error.args[0].code() == KafkaError._FATAL  # noqa: SLF001 - the library's own name for it
+            raise Unavailable(f"{topic}: not sent ({reason(error)})") from error
         return True
+
+    def wait_for_room(self) -> None:
+        """Block until records were reported, or for a moment. Reports make room in the queue."""
+        self._reported.clear()
+        self._reported.wait(_POLL_S)
 
     def close(self, within_s: float) -> None:
         """Flush, bounded, and end the thread; what was not sent by then is given up, and reported so."""
@@ -163,8 +166,5 @@ class _Sender:
 
     def _poll(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(_POLL_S)
-
-    def _failed(self, error: KafkaError) -> None:
-        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - the library's own name for it
-            self.is_broken = True
+            if self._producer.poll(_POLL_S):
+                self._reported.set()

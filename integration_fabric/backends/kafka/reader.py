@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import OFFSET_INVALID, Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition as KafkaPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from integration_fabric.messages.errors import Unreachable
 from integration_fabric.operations.ports import TopicReader
@@ -62,9 +62,10 @@ class KafkaReader(TopicReader):
         if not partitions:
             return {}
         asked = ConsumerGroupTopicPartitions(group, [KafkaPartition(p.topic, p.partition) for p in partitions])
+        admin = self._admin()  # kept until the answer is there: without it the answer never comes
         try:
-            (answer,) = self._admin().list_consumer_group_offsets([asked], request_timeout=self._timeout_s).values()
-            found = answer.result().topic_partitions
+            (answer,) = admin.list_consumer_group_offsets([asked], request_timeout=self._timeout_s).values()
+            found = answer.result(self._timeout_s).topic_partitions
         except KafkaException as error:
             raise Unreachable(f"committed offsets of {group}: {error}") from error
         return {TopicPartition(p.topic, p.partition): _committed(p) for p in found}
@@ -108,6 +109,18 @@ class KafkaReader(TopicReader):
                 "enable.partition.eof": False,
             }
         )
+
+
+def broker_setting(config: Mapping[str, Any], name: str, timeout: timedelta = timedelta(seconds=10)) -> str | None:
+    """What a broker says of one of its settings; None where it does not know it, or may not say. Raises Unreachable."""
+    admin = AdminClient(dict(config))
+    try:
+        broker = next(iter(admin.list_topics(timeout=timeout.total_seconds()).brokers))
+        (answer,) = admin.describe_configs([ConfigResource(ConfigResource.Type.BROKER, str(broker))]).values()
+        found = answer.result(timeout.total_seconds()).get(name)
+    except KafkaException as error:
+        raise Unreachable(f"settings of the broker: {error}") from error
+    return None if found is None else found.value
 
 
 def _committed(partition: KafkaPartition) -> CommittedOffset | None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -89,7 +88,6 @@ class MemoryBroker:
         self._producers: dict[str, int] = {}
         self._watchers: list[Watcher] = []
         self._topic_numbers, self._turns = count(1), count()
-        self._changed = asyncio.Event()
 
     # -- topics
 
@@ -155,10 +153,10 @@ class MemoryBroker:
         return len(self._log(partition).entries)
 
     def take(self, partition: TopicPartition, position: int, limit: int | None = None) -> tuple[list[Record], int]:
-        """At most `limit` committed records from a position on, and the position after them."""
+        """At most `limit` committed records from a position on, and the position after them. One past the end is reset to the start."""
         log = self._log(partition)
         found: list[Record] = []
-        position = max(position, log.low)
+        position = log.low if position > len(log.entries) else max(position, log.low)
         while position < log.stable and (limit is None or len(found) < limit):
             if (record := log.entries[position]) is not None:
                 found.append(record)
@@ -223,7 +221,18 @@ class MemoryBroker:
         for name, transaction in self._open.items():
             if transaction.group == group and transaction.offsets.keys() & set(partitions):
                 raise Pending(f"transaction of {name} is open")
-        return {partition: self._position(group, partition) for partition in partitions}
+        return {partition: self.position(group, partition) for partition in partitions}
+
+    def position(self, group: str, partition: TopicPartition) -> CommittedOffset:
+        """As `committed`, for one partition and whatever is open."""
+        found = self._group(group).committed.get(partition)
+        if found is None:
+            return CommittedOffset(self._log(partition).low, None)
+        offset, text = found
+        metadata = CommitMetadata.decode(text)
+        if metadata is not None and metadata.base != offset:
+            metadata = None
+        return CommittedOffset(offset, metadata, foreign=bool(text) and metadata is None)
 
     def committed_by(self, group: str) -> Mapping[TopicPartition, tuple[int, str]]:
         """Offsets and raw metadata of a group."""
@@ -334,16 +343,6 @@ class MemoryBroker:
 
     def _group(self, name: str) -> _Group:
         return self._groups.setdefault(name, _Group())
-
-    def _position(self, group: str, partition: TopicPartition) -> CommittedOffset:
-        found = self._group(group).committed.get(partition)
-        if found is None:
-            return CommittedOffset(self._log(partition).low, None)
-        offset, text = found
-        metadata = CommitMetadata.decode(text)
-        if metadata is not None and metadata.base != offset:
-            metadata = None
-        return CommittedOffset(offset, metadata, foreign=bool(text) and metadata is None)
 
 
 def metadata_fits(text: str) -> bool:

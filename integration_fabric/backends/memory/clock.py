@@ -109,5 +109,5 @@ async def settle() -> None:
     if ready is None:
         raise RuntimeError("this event loop does not say when it is idle; use asyncio's own")
     await asyncio.sleep(0)
-    while ready:
+    while ready:  # noqa: ASYNC110  coming to rest is no event of anybody's
         await asyncio.sleep(0)

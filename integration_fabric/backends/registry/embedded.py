@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -45,7 +46,9 @@ class EmbeddedRegistry:
         self._subjects: dict[str, list[int]] = {}
         self._positions: dict[int, int] = {}
         """Offset to go on from, by partition."""
-        self._was_read = False
+        self._read_s = -math.inf
+        """When the topic was last read to its end."""
+        self._is_topic_there = False
         self._missed: dict[int, float] = {}
         """When an id was last looked for in vain."""
 
@@ -57,19 +60,20 @@ class EmbeddedRegistry:
         """
         schema_id = id_of(schema)
         with self._lock:
-            self._read()
+            if schema_id not in self._subjects.get(subject, ()) and time.monotonic() - self._read_s > LOOK_AGAIN_AFTER.total_seconds():
+                self._read()
             other = self._schemas.get(schema_id)
             if other is not None and _canonical(other) != _canonical(schema):
                 raise ContractBroken(f"{subject}: schema id {schema_id} belongs to another schema already; change a `doc` in yours")
             if schema_id not in self._subjects.get(subject, ()):
                 self._write(subject, schema_id, schema)
-                self._read()
+                self._note(subject, schema_id, schema)
             return schema_id
 
     def schema(self, schema_id: int) -> str:
         """The schema with an id. Reads on where it is not known yet, at most once a second for the same id."""
         with self._lock:
-            if not self._was_read or (schema_id not in self._schemas and self._may_look(schema_id)):
+            if self._read_s == -math.inf or (schema_id not in self._schemas and self._may_look(schema_id)):
                 self._read()
             if schema_id not in self._schemas:
                 raise Undecodable(f"schema id {schema_id} is not at the registry (topic {SCHEMAS_TOPIC.name})")
@@ -79,7 +83,7 @@ class EmbeddedRegistry:
         """The id of a schema; None where the subject does not have it."""
         schema_id = id_of(schema)
         with self._lock:
-            if schema_id not in self._subjects.get(subject, ()) and (not self._was_read or self._may_look(schema_id)):
+            if schema_id not in self._subjects.get(subject, ()) and (self._read_s == -math.inf or self._may_look(schema_id)):
                 self._read()
             return schema_id if schema_id in self._subjects.get(subject, ()) else None
 
@@ -105,10 +109,11 @@ class EmbeddedRegistry:
         return True
 
     def _write(self, subject: str, schema_id: int, schema: str) -> None:
-        KafkaAdmin(self._config).apply([SCHEMAS_TOPIC])
+        if not self._is_topic_there:
+            KafkaAdmin(self._config).apply([SCHEMAS_TOPIC])
+            self._is_topic_there = True
         failures: list[KafkaError] = []
-        timeout_ms = int(ANSWER_WITHIN.total_seconds() * 1000)
-        producer = make_client(Producer, {**self._config, "enable.idempotence": True, "message.timeout.ms": timeout_ms})
+        producer = make_client(Producer, {**self._config, "acks": "all", "message.timeout.ms": int(ANSWER_WITHIN.total_seconds() * 1000)})
         producer.produce(
             SCHEMAS_TOPIC.name,
             key=f"{subject}/{schema_id}".encode(),
@@ -123,9 +128,13 @@ class EmbeddedRegistry:
         """Read on to the end of the topic."""
         consumer = make_client(Consumer, {**self._config, "group.id": "fabric-schemas", **_READ_ONLY})
         try:
-            ends = self._assign(consumer)
+            ends = self._ends(consumer)
+            behind = {partition: end for partition, end in ends.items() if self._positions.get(partition, 0) < end}
+            consumer.assign(
+                [TopicPartition(SCHEMAS_TOPIC.name, partition, self._positions.setdefault(partition, 0)) for partition in behind]
+            )
             deadline_s = time.monotonic() + ANSWER_WITHIN.total_seconds()
-            while any(self._positions[partition] < end for partition, end in ends.items()):
+            while any(self._positions[partition] < end for partition, end in behind.items()):
                 if time.monotonic() > deadline_s:
                     raise Unavailable(f"{SCHEMAS_TOPIC.name}: not read to its end within {ANSWER_WITHIN.total_seconds():g} s")
                 for message in consumer.consume(_BATCH, 0.1):
@@ -134,19 +143,18 @@ class EmbeddedRegistry:
             raise Unavailable(f"{SCHEMAS_TOPIC.name}: {reason(error)}") from error
         finally:
             consumer.close()
-        self._was_read = True
+        self._read_s = time.monotonic()
 
-    def _assign(self, consumer: Consumer) -> dict[int, int]:
-        """Take all partitions from where we were; returns their ends. None where there is no topic."""
+    def _ends(self, consumer: Consumer) -> dict[int, int]:
+        """The end of each partition; none where the topic is not there yet."""
         bound_s = ANSWER_WITHIN.total_seconds()
         topic = consumer.list_topics(SCHEMAS_TOPIC.name, timeout=bound_s).topics[SCHEMAS_TOPIC.name]
         if topic.error is not None:
             if topic.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return {}
             raise KafkaException(topic.error)
-        partitions = [TopicPartition(topic.topic, number, self._positions.setdefault(number, 0)) for number in topic.partitions]
-        consumer.assign(partitions)
-        return {place.partition: consumer.get_watermark_offsets(place, timeout=bound_s)[1] for place in partitions}
+        places = (TopicPartition(topic.topic, partition) for partition in topic.partitions)
+        return {place.partition: consumer.get_watermark_offsets(place, timeout=bound_s)[1] for place in places}
 
     def _take(self, message: KafkaMessage) -> None:
         error, partition, offset = message.error(), message.partition(), message.offset()
@@ -158,32 +166,35 @@ class EmbeddedRegistry:
             self._positions[partition] = offset  # beyond what compaction and transaction markers leave out
             return
         self._positions[partition] = offset + 1
-        self._note(message.key(), message.value())
+        key, value = message.key(), message.value()
+        if value is not None:
+            try:
+                self._note(*_entry(value))
+            except (ValueError, TypeError, KeyError) as error:
+                _log.warning("%s: passed over what is no schema, key %r: %s", SCHEMAS_TOPIC.name, key, error)
 
-    def _note(self, key: str | bytes | None, value: str | bytes | None) -> None:
-        try:
-            entry = json.loads(value or b"null")
-            if entry is None:
-                return
-            subject, schema_id, schema = str(entry["subject"]), int(entry["id"]), str(entry["schema"])
-            if id_of(schema) != schema_id:
-                raise ValueError("the id is not that of the schema")
-        except (ValueError, TypeError, KeyError) as error:
-            _log.warning("%s: passed over what is no schema, key %r: %s", SCHEMAS_TOPIC.name, key, error)
-            return
+    def _note(self, subject: str, schema_id: int, schema: str) -> None:
         self._schemas[schema_id] = schema
         versions = self._subjects.setdefault(subject, [])
         if schema_id not in versions:
             versions.append(schema_id)
 
 
-_READ_ONLY = {"enable.auto.commit": False, "auto.offset.reset": "earliest", "enable.partition.eof": True}
+_READ_ONLY = {"enable.auto.commit": False, "auto.offset.reset": "earliest", "enable.partition.eof": True, "fetch.wait.max.ms": 50}
 
 
 def id_of(schema: str) -> int:
     """The id of a schema: 31 bits of the SHA-256 of its canonical JSON, and never 0."""
     digest = hashlib.sha256(_canonical(schema).encode()).digest()
     return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF or 1
+
+
+def _entry(value: str | bytes) -> tuple[str, int, str]:
+    entry = json.loads(value)
+    subject, schema_id, schema = str(entry["subject"]), int(entry["id"]), str(entry["schema"])
+    if id_of(schema) != schema_id:
+        raise ValueError("the id is not that of the schema")
+    return subject, schema_id, schema
 
 
 def _canonical(schema: str) -> str:

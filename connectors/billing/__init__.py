@@ -1,0 +1,1 @@
+"""Connectors whose systems charge: one folder a vendor."""

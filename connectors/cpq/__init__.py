@@ -1,0 +1,1 @@
+"""Connectors whose systems make quotes: one folder a vendor."""

@@ -1,0 +1,1 @@
+"""Salesforce CPQ as the CPQ."""

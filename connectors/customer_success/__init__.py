@@ -1,0 +1,1 @@
+"""Connectors whose systems look after customers: one folder a vendor."""

@@ -1,0 +1,1 @@
+"""Gainsight as customer success: companies and calls to action (CTAs)."""

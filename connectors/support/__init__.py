@@ -1,0 +1,1 @@
+"""Connectors whose systems answer cases: one folder a vendor."""

@@ -1,0 +1,1 @@
+"""Zendesk as support: organizations, and entitlements as a custom object."""

@@ -1,0 +1,6 @@
+"""demo."""
+
+
+def run_demo(*, quotes: int, simulated: bool, keep: bool) -> int:
+    """Not yet."""
+    return 1

@@ -1,0 +1,231 @@
+"""Leases, effects, cross-references and cursors in memory, on one `MemoryStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from integration_fabric.backends.memory.store import MemoryStore
+from integration_fabric.canonical.ports import CrossReferences
+from integration_fabric.connector_kit.ports import Cursors
+from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
+from integration_fabric.messages.envelope import Coordinates
+from integration_fabric.messages.errors import Conflict
+from integration_fabric.runtime.ports import Fence, Lease, Leases, Stop, TakenLease
+from integration_fabric.runtime.records import TopicPartition
+from integration_fabric.runtime.subscriber import Handled
+from integration_fabric.telemetry.logs import LOG
+
+
+class MemoryLeases(Leases):
+    """Implements `runtime.ports.Leases`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._stops: dict[tuple[str, str, int, int], Stop] = {}
+
+    @property
+    def store_id(self) -> str:
+        """Names the store."""
+        return self._store.store_id
+
+    async def read(self, subscriber: str, topic_id: str, partition: int) -> Lease | None:
+        """The row, or None."""
+        return await self._store.run(lambda: self._store.leases.get((subscriber, topic_id, partition)))
+
+    async def take(self, subscriber: str, taken: Sequence[TakenLease], owner: str) -> Sequence[bool]:
+        """Raise each lease to its epoch."""
+        return await self._store.run(lambda: [self._take(subscriber, lease, owner) for lease in taken])
+
+    async def stops(self, subscriber: str, taken: Sequence[TakenLease], base: Mapping[TopicPartition, int]) -> Sequence[Stop]:
+        """Void those that Kafka does not confirm, return the first of the rest of each partition."""
+        return await self._store.run(lambda: [stop for lease in taken for stop in self._first_stop(subscriber, lease, base)])
+
+    async def stop(self, fence: Fence, stop: Stop) -> None:
+        """Remember it."""
+
+        def work() -> None:
+            self._store.hold_fence(fence)
+            self._store.put(self._stops, (fence.subscriber, fence.topic_id, fence.partition, stop.offset), stop)
+
+        await self._store.run(work)
+
+    def _take(self, subscriber: str, lease: TakenLease, owner: str) -> bool:
+        key = (subscriber, lease.topic_id, lease.partition.partition)
+        found = self._store.leases.get(key)
+        if found is not None and found.epoch >= lease.epoch:
+            return False
+        self._store.put(self._store.leases, key, Lease(lease.epoch, found.serial if found else 0, owner))
+        return True
+
+    def _first_stop(self, subscriber: str, lease: TakenLease, base: Mapping[TopicPartition, int]) -> list[Stop]:
+        fence = Fence(subscriber, lease.topic_id, lease.partition.partition, lease.epoch)
+        self._store.hold_fence(fence)
+        mine = sorted(key for key in self._stops if key[:3] == (subscriber, lease.topic_id, fence.partition))
+        for key in mine:
+            if key[3] >= base[lease.partition]:
+                self._store.drop(self._stops, key)
+        return [self._stops[key] for key in mine if key in self._stops][:1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What one subscriber did with one message."""
+
+    generation: int
+    state: EffectState
+    topic_id: str
+    coordinates: Coordinates
+    deadline_at: datetime | None
+    handled: Handled | None = None
+
+
+class MemoryEffects(EffectLog):
+    """Implements `delivery.ports.EffectLog`."""
+
+    def __init__(self, store: MemoryStore, cross_references: MemoryCrossReferences) -> None:
+        """Take the store, and where the links of what is settled are written, in the same piece of work."""
+        self._store, self._links = store, cross_references
+        self._rows: dict[tuple[str, str], _Row] = {}
+
+    def state(self, subscriber: str, message_id: str) -> EffectState | None:
+        """Where one effect stands, for tests."""
+        row = self._rows.get((subscriber, message_id))
+        return row.state if row else None
+
+    async def claim(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta) -> Claim:
+        """Look it up, or write an intent."""
+
+        def work() -> Claim:
+            self._store.hold_fence(fence)
+            now = self._store.clock.now()
+            row = self._rows.get((fence.subscriber, message_id))
+            if row is None:
+                fresh = _Row(0, EffectState.INTENT, fence.topic_id, coordinates, now + within)
+                self._store.put(self._rows, (fence.subscriber, message_id), fresh)
+                return Fresh(0)
+            remembered = _remembered(row, fence, coordinates)
+            return remembered or Open(row.generation, (row.deadline_at or now) - now)
+
+        return await self._store.run(work)
+
+    async def renew(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int) -> None:
+        """Write the intent anew."""
+
+        def work() -> None:
+            self._store.hold_fence(fence)
+            if (row := self._rows.get((fence.subscriber, message_id))) is None:
+                return
+            deadline_at = self._store.clock.now() + within
+            again = replace(
+                row,
+                generation=generation,
+                state=EffectState.INTENT,
+                topic_id=fence.topic_id,
+                coordinates=coordinates,
+                deadline_at=deadline_at,
+            )
+            self._store.put(self._rows, (fence.subscriber, message_id), again)
+
+        await self._store.run(work)
+
+    async def settle(
+        self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, *, state: EffectState, links: Sequence[Link] = ()
+    ) -> None:
+        """Write what became of it."""
+
+        def work() -> None:
+            self._store.hold_fence(fence)
+            if (row := self._rows.get((fence.subscriber, message_id))) is not None:
+                settled = _Row(row.generation, state, fence.topic_id, coordinates, None, handled)
+                self._store.put(self._rows, (fence.subscriber, message_id), settled)
+            for found in links:
+                self._links.write(found, strict=False)
+
+        await self._store.run(work)
+
+    async def withdraw(self, fence: Fence, message_id: str) -> None:
+        """Take an intent back."""
+
+        def work() -> None:
+            self._store.hold_fence(fence)
+            key = (fence.subscriber, message_id)
+            row = self._rows.get(key)
+            if row is None or row.state is not EffectState.INTENT:
+                return
+            if row.generation == 0:
+                self._store.drop(self._rows, key)
+            else:
+                self._store.put(self._rows, key, replace(row, deadline_at=self._store.clock.now()))
+
+        await self._store.run(work)
+
+    async def give_up(self, fence: Fence, message_id: str) -> None:
+        """Mark it as unknown."""
+
+        def work() -> None:
+            self._store.hold_fence(fence)
+            key = (fence.subscriber, message_id)
+            if (row := self._rows.get(key)) is not None:
+                self._store.put(self._rows, key, replace(row, state=EffectState.UNKNOWN))
+
+        await self._store.run(work)
+
+
+def _remembered(row: _Row, fence: Fence, coordinates: Coordinates) -> Remembered | None:
+    if row.handled is None:
+        return None
+    return Remembered(row.handled, (row.topic_id, row.coordinates[1:]) == (fence.topic_id, coordinates[1:]))
+
+
+class MemoryCrossReferences(CrossReferences):
+    """Implements `canonical.ports.CrossReferences`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._native: dict[tuple[str, str, str], str] = {}
+        self._canonical: dict[tuple[str, str, str], str] = {}
+
+    async def native(self, entity: str, canonical_id: str, system: str) -> str | None:
+        """The system's own id."""
+        return await self._store.run(lambda: self._native.get((entity, canonical_id, system)))
+
+    async def canonical(self, entity: str, native_id: str, system: str) -> str | None:
+        """The canonical id."""
+        return await self._store.run(lambda: self._canonical.get((entity, native_id, system)))
+
+    async def link(self, entity: str, canonical_id: str, system: str, native_id: str) -> None:
+        """Remember that they are one."""
+        await self._store.run(lambda: self.write(Link(entity, canonical_id, system, native_id), strict=True))
+
+    def write(self, found: Link, *, strict: bool) -> None:
+        """Write one inside a piece of work; a native id that belongs to another is an error where `strict`, else logged."""
+        owner = self._canonical.get((found.entity, found.native_id, found.system))
+        if owner is not None and owner != found.canonical_id:
+            text = f"{found.entity} {found.native_id} of {found.system} belongs to {owner}, not to {found.canonical_id}"
+            if strict:
+                raise Conflict(text)
+            LOG.problem("cross_reference_conflict", why=text)
+            return
+        before = self._native.get((found.entity, found.canonical_id, found.system))
+        if before is not None:
+            self._store.drop(self._canonical, (found.entity, before, found.system))
+        self._store.put(self._native, (found.entity, found.canonical_id, found.system), found.native_id)
+        self._store.put(self._canonical, (found.entity, found.native_id, found.system), found.canonical_id)
+
+
+class MemoryCursors(Cursors):
+    """Implements `connector_kit.ports.Cursors`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._cursors: dict[str, str] = {}
+
+    async def load(self, poller: str) -> str | None:
+        """How far it got."""
+        return await self._store.run(lambda: self._cursors.get(poller))
+
+    async def save(self, poller: str, cursor: str) -> None:
+        """Move it."""
+        await self._store.run(lambda: self._store.put(self._cursors, poller, cursor))

@@ -1,0 +1,111 @@
+"""Lanes against a model: what a machine of arbitrary arrivals, starts, ends and losses of partitions may never break."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.strategies import integers, sampled_from
+
+from integration_fabric.runtime.lanes import Lane, Lanes, Taken, lane_name
+from integration_fabric.runtime.records import Record, TopicPartition
+
+PARTITIONS = (TopicPartition("a", 0), TopicPartition("a", 1), TopicPartition("b", 0))
+KEYS = (b"x", b"y", None)
+
+
+def record(partition: TopicPartition, offset: int, key: bytes | None) -> Record:
+    return Record(partition.topic, partition.partition, offset, key, None, None, 0)
+
+
+class LanesMachine(RuleBasedStateMachine):
+    """Keeps beside `Lanes` what should be queued, and looks at what is handed out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lanes = Lanes()
+        self.epoch = 0
+        self.offsets = dict.fromkeys(PARTITIONS, 0)
+        self.queued: dict[object, list[Taken]] = defaultdict(list)
+        self.running: list[Lane] = []
+
+    @rule(partition=sampled_from(PARTITIONS), key=sampled_from(KEYS))
+    def arrive(self, partition: TopicPartition, key: bytes | None) -> None:
+        taken = Taken(record(partition, self.offsets[partition], key), self.epoch)
+        self.offsets[partition] += 1
+        self.lanes.put(taken)
+        self.queued[lane_name(taken.record)].append(taken)
+
+    @rule()
+    def start(self) -> None:
+        free = {name for name, queue in self.queued.items() if queue} - {lane.name for lane in self.running}
+        lane = self.lanes.start()
+        if lane is None:
+            assert not free, f"these could run: {free}"
+            return
+        assert lane.name in free, "a second one of its lane, or one that was forgotten"
+        assert lane.running is self.queued[lane.name].pop(0), "not the oldest of its lane"
+        self.running.append(lane)
+
+    @precondition(lambda self: self.running)
+    @rule(place=integers(0, 20))
+    def finish(self, place: int) -> None:
+        self.lanes.finish(self.running.pop(place % len(self.running)))
+
+    @rule(partition=sampled_from(PARTITIONS))
+    def lose(self, partition: TopicPartition) -> None:
+        """What is queued goes; what runs goes on, and a new epoch begins."""
+        self.lanes.drop([partition])
+        self.epoch += 1
+        for queue in self.queued.values():
+            queue[:] = [taken for taken in queue if (taken.record.topic, taken.record.partition) != partition]
+
+    @invariant()
+    def counts_are_right(self) -> None:
+        assert self.lanes.queued == sum(len(queue) for queue in self.queued.values())
+        assert self.lanes.running == len(self.running)
+        assert (self.lanes.ready > 0) or not ({name for name, queue in self.queued.items() if queue} - {lane.name for lane in self.running})
+
+
+LanesMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLanes = LanesMachine.TestCase
+
+
+def test_records_without_a_key_are_lanes_of_their_own() -> None:
+    first, second = record(PARTITIONS[0], 0, None), record(PARTITIONS[0], 1, None)
+    assert lane_name(first) != lane_name(second)
+
+
+def test_equal_keys_of_other_topics_or_partitions_are_other_lanes() -> None:
+    names = {lane_name(record(partition, 0, b"x")) for partition in PARTITIONS}
+    assert len(names) == len(PARTITIONS)
+
+
+def test_a_flight_of_an_older_epoch_is_waited_for() -> None:
+    """Revoked and regained while the handler of a key runs: the new delivery of that key waits for it."""
+    lanes = Lanes()
+    lanes.put(Taken(record(PARTITIONS[0], 0, b"x"), 1))
+    flight = lanes.start()
+    assert flight is not None
+
+    lanes.drop([PARTITIONS[0]])
+    lanes.put(again := Taken(record(PARTITIONS[0], 0, b"x"), 2))
+    assert lanes.start() is None
+
+    lanes.finish(flight)
+    resumed = lanes.start()
+    assert resumed is not None
+    assert resumed.running is again
+
+
+def test_lanes_leave_nothing_behind() -> None:
+    """A thousand keys come and go: what is kept does not grow with them."""
+    lanes = Lanes()
+    for number in range(1000):
+        lanes.put(Taken(record(PARTITIONS[0], number, b"%d" % number), 1))
+        lane = lanes.start()
+        assert lane is not None
+        lanes.finish(lane)
+    assert not lanes._lanes
+    assert lanes.ready == 0

@@ -1,0 +1,366 @@
+"""Partitions move between workers at any moment: nothing is lost, nothing is put out twice, and no zombie is believed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import timedelta
+
+import pytest
+from bench import NAME, Bench, Member, copier, tax_code
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import integers
+
+from integration_fabric.backends.memory.transactions import Fault
+from integration_fabric.messages.errors import Transient, Unavailable
+from integration_fabric.runtime.consumer import Bounds, LoopState
+from integration_fabric.runtime.policy import Policy
+from integration_fabric.runtime.ports import Codec, Fence, Stop
+from integration_fabric.runtime.records import TopicPartition
+from integration_fabric.runtime.subscriber import Delivery
+
+TAX_CODES = TopicPartition("erp.tax-code-changed.v1", 0)
+KEYS = tuple("abcdefgh")
+
+
+def owned(member: Member) -> set[TopicPartition]:
+    return set(member.loop.partitions())
+
+
+async def test_two_workers_share_the_partitions_and_one_takes_what_the_other_leaves(codec: Codec) -> None:
+    async with Bench(codec, partitions=4) as bench:
+        first, second = bench.start(copier()), bench.start(copier())
+        await bench.until(lambda: len(owned(first)) == len(owned(second)) == 2)
+        assert not owned(first) & owned(second)
+        bench.publish_many(KEYS, 3)
+        await bench.until_committed()
+        await first.drain()
+        await bench.until(lambda: len(owned(second)) == 4)
+        bench.publish_many(KEYS, 3)
+        await bench.until_committed()
+        await second.drain()
+    assert all(bench.versions(key) == [0, 1, 2] * 2 for key in KEYS)
+
+
+async def test_what_runs_when_a_partition_is_taken_away_is_finished_and_committed_first(codec: Codec) -> None:
+    handled: list[int] = []
+
+    async def slow(delivery: Delivery) -> None:
+        handled.append(delivery.coordinates.offset)
+        await bench.clock.sleep(30)
+
+    async with Bench(codec, partitions=2) as bench:
+        first = bench.start(copier(slow))
+        bench.publish_many(KEYS, 1)
+        await bench.until(lambda: len(handled) == 8)
+        second = bench.start(copier(slow))
+        await bench.until(lambda: len(owned(second)) == 1)
+        await bench.until_committed()
+        assert len(handled) == 8, "nothing was handled twice"
+        await first.drain()
+        await second.drain()
+    assert all(bench.versions(key) == [0] for key in KEYS)
+
+
+async def test_a_handler_that_outlives_the_bound_is_done_again_by_the_next_owner(codec: Codec) -> None:
+    """Its result comes to nothing here: the next owner's counts."""
+    calls = 0
+    never = asyncio.Event()
+
+    async def hang_at_first(delivery: Delivery) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await never.wait()
+
+    async with Bench(codec) as bench:
+        bench.publish(tax_code("a", 0))
+        first = bench.start(copier(hang_at_first), bounds=Bounds(revoke=timedelta(milliseconds=20), drain=timedelta(milliseconds=20)))
+        await bench.until(lambda: calls == 1)
+        await first.drain()
+        second = bench.start(copier(hang_at_first))
+        await bench.until_committed()
+        await second.drain()
+    assert calls == 2
+    assert bench.versions("a") == [0]
+
+
+async def test_a_revoke_that_runs_out_of_time_loses_nothing_of_the_other_partitions(codec: Codec) -> None:
+    """The commit that a revoke waits for carries results of all partitions. It outlasts the revoke, and then it is aborted."""
+    async with Bench(codec, partitions=2) as bench:
+        first = bench.start(copier(), bounds=Bounds(revoke=timedelta(milliseconds=30)))
+        await bench.until(lambda: len(owned(first)) == 2)
+        bench.publish_many(KEYS, 1)
+        await bench.until_committed()
+
+        stuck = asyncio.Event()
+        commit = first.transactions._commit
+
+        async def wait() -> None:
+            await stuck.wait()
+
+        first.transactions._wait = wait  # type: ignore[method-assign]
+        first.transactions.fail_next(Fault.ABORTED)
+        bench.publish_many(KEYS, 1)
+        await bench.until(lambda: first.transactions._thread.locked())
+        second = bench.start(copier())
+        await bench.until(lambda: len(owned(second)) == 1)
+        stuck.set()
+        assert commit
+        await bench.until_committed()
+        await first.drain()
+        await second.drain()
+    assert all(bench.versions(key) == [0, 0] for key in KEYS)
+
+
+async def test_drain_finishes_what_runs_and_leaves_what_is_queued(codec: Codec) -> None:
+    started: list[int] = []
+
+    async def slow(delivery: Delivery) -> None:
+        started.append(delivery.coordinates.offset)
+        await bench.clock.sleep(5)
+
+    async with Bench(codec) as bench:
+        bench.publish_many(("a",), 5)
+        member = bench.start(copier(slow))
+        await bench.until(lambda: started)
+        await member.drain()
+        assert member.loop.state is LoopState.ENDED
+        assert (bench.versions("a"), bench.lag(), started) == ([0], 4, [0])
+
+
+async def test_drain_does_not_wait_for_a_lane_that_waits(codec: Codec) -> None:
+    async def handle(delivery: Delivery) -> None:
+        raise Unavailable("down for a week")
+
+    async with Bench(codec) as bench:
+        bench.publish(tax_code("a", 0))
+        member = bench.start(copier(handle))
+        await bench.until(lambda: member.loop._lanes.running == 1)
+        began_s = bench.clock.monotonic_s()
+        await member.drain()
+        assert bench.clock.monotonic_s() - began_s < 1
+    assert bench.lag() == 1
+    assert bench.dead_letters() == []
+
+
+async def test_drain_ends_when_transactions_do_not_come_through(codec: Codec) -> None:
+    """The broker aborts everything from now on: the worker ends all the same, and its successor does the work again."""
+    async with Bench(codec) as bench:
+        bench.publish(tax_code("a", 0))
+        member = bench.start(copier(), bounds=Bounds(drain=timedelta(milliseconds=50), revoke=timedelta(milliseconds=50)))
+        await bench.until_committed()
+        member.transactions.fail_next(*[Fault.ABORTED] * 100_000)
+        bench.publish(tax_code("a", 1))
+        await bench.until(lambda: not member.loop._lanes.running and member.loop._transaction.locked())
+        async with asyncio.timeout(5):
+            await member.drain()
+        async with bench.running(copier()):
+            await bench.until_committed()
+    assert bench.versions("a") == [0, 1]
+
+
+async def test_a_killed_worker_leaves_nothing_half_done(codec: Codec) -> None:
+    """Killed while three lanes run and results wait for their transaction."""
+
+    async def handle(delivery: Delivery) -> None:
+        await bench.clock.sleep(0.5 if delivery.envelope.body.key < "d" else 0.01)
+
+    async with Bench(codec) as bench:
+        bench.publish_many(KEYS, 5)
+        first = bench.start(copier(handle), latency_s=0.3)
+        await bench.until(lambda: first.loop._lanes.running == 3)
+        await first.kill()
+        async with bench.running(copier(handle)):
+            await bench.until_committed()
+    assert all(bench.versions(key) == [0, 1, 2, 3, 4] for key in KEYS)
+
+
+async def test_a_zombie_is_not_believed(codec: Codec) -> None:
+    """Its session ended unnoticed. Another worker goes on from the committed offset, and what the zombie still commits is refused."""
+    release = asyncio.Event()
+
+    async def handle(delivery: Delivery) -> None:
+        if delivery.envelope.body.key == "slow":
+            await release.wait()
+
+    async with Bench(codec) as bench:
+        bench.publish(tax_code("quick", 0))
+        bench.publish(tax_code("slow", 0))
+        zombie = bench.start(copier(handle))
+        await bench.until(lambda: bench.lag() == 1)
+        zombie.consumer.freeze()
+        bench.broker.expire(NAME, zombie.consumer.member)
+
+        successor = bench.start(copier())
+        await bench.until_committed()
+        release.set()
+        await bench.clock.sleep(1)
+        assert bench.versions("slow") == [0]
+        zombie.consumer.thaw()
+        await bench.until(lambda: len(owned(zombie)) + len(owned(successor)) == 1)
+        await zombie.drain()
+        await successor.drain()
+    assert (bench.versions("quick"), bench.versions("slow")) == ([0], [0])
+
+
+async def test_a_zombie_writes_nothing_to_sql(codec: Codec) -> None:
+    """Its lease is over as soon as the successor has raised it."""
+    async with Bench(codec) as bench:
+        zombie = bench.start(copier())
+        await bench.until(lambda: owned(zombie))
+        fence = zombie.loop._owned[TAX_CODES].fence
+        zombie.consumer.freeze()
+        bench.broker.expire(NAME, zombie.consumer.member)
+        successor = bench.start(copier())
+        await bench.until(lambda: owned(successor))
+        assert fence is not None
+        with pytest.raises(Exception, match="is over"):
+            await bench.leases.stop(Fence(NAME, fence.topic_id, 0, fence.epoch), Stop(TAX_CODES, 0, b"k", "c", "m"))
+        await zombie.kill()
+        await successor.drain()
+
+
+async def test_a_member_that_was_fenced_in_sql_takes_its_partition_over_again(codec: Codec) -> None:
+    """Somebody raised the lease meanwhile, but Kafka still says that the partition is ours."""
+
+    async def handle(delivery: Delivery) -> None:
+        await bench.leases.stop(delivery.fence, Stop(TAX_CODES, 10**6, b"k", "c", "m"))
+
+    async with Bench(codec) as bench:
+        async with bench.running(copier(handle)) as member:
+            await bench.until(lambda: owned(member))
+            key = (NAME, member.consumer.topic_id(TAX_CODES.topic), 0)
+            lease = bench.store.leases[key]
+            bench.store.leases[key] = type(lease)(lease.epoch + 5, lease.serial, "somebody")
+            bench.publish_many(("a",), 3)
+            await bench.until_committed()
+            assert bench.store.leases[key].epoch > lease.epoch + 5
+    assert bench.versions("a") == [0, 1, 2]
+
+
+async def test_a_predecessor_that_died_inside_its_transaction_is_ended(codec: Codec) -> None:
+    """Its open transaction blocks the committed offset; the takeover ends it instead of waiting for its timeout."""
+    async with Bench(codec) as bench:
+        bench.publish_many(("a",), 2)
+        first = bench.start(copier())
+        await bench.until_committed()
+        text = bench.broker.committed_by(NAME)[TAX_CODES][1]
+        await first.kill()
+        bench.broker.leave_open(first.transactions.transactional_id, (), NAME, {TAX_CODES: (2, text)})
+        began_s = bench.clock.monotonic_s()
+        bench.publish_many(("b",), 1)
+        async with bench.running(copier()):
+            await bench.until_committed()
+            assert bench.clock.monotonic_s() - began_s < 2
+    assert (bench.versions("a"), bench.versions("b")) == ([0, 1], [0])
+
+
+async def test_a_partition_that_is_lost_and_regained_goes_on(codec: Codec) -> None:
+    """Lost while a handler of a key runs: the new delivery of that key waits for the old flight, and its result alone counts."""
+    active = 0
+
+    async def handle(delivery: Delivery) -> None:
+        nonlocal active
+        active += 1
+        assert active == 1
+        await bench.clock.sleep(5)
+        active -= 1
+
+    async with Bench(codec) as bench:
+        bench.publish_many(("a",), 3)
+        async with bench.running(copier(handle)) as member:
+            await bench.until(lambda: active)
+            member.consumer.lose()
+            await bench.until_committed()
+    assert bench.versions("a") == [0, 1, 2]
+
+
+async def test_a_store_that_is_away_for_an_hour_during_the_takeover_is_waited_for(codec: Codec) -> None:
+    """Some thousand attempts later it is back, and the partition is taken over."""
+    async with Bench(codec) as bench:
+        bench.publish(tax_code("a", 0))
+        bench.store.is_down = True
+        member = bench.start(copier())
+        await bench.clock.sleep(3600)
+        bench.store.is_down = False
+        await bench.until(lambda: bench.lag() == 0, within_s=10)
+        await member.drain()
+    assert bench.versions("a") == [0]
+
+
+async def test_offsets_that_belong_to_another_store_stop_the_subscriber_with_a_reason(codec: Codec) -> None:
+    async with Bench(codec) as bench:
+        bench.publish(tax_code("a", 0))
+        async with bench.running(copier()):
+            await bench.until_committed()
+        offset, text = bench.broker.committed_by(NAME)[TAX_CODES]
+        metadata = bench.metadata(TAX_CODES)
+        assert metadata is not None
+        other = type(metadata)(metadata.base, metadata.epoch, 0, "another").encode()
+        bench.broker.commit_foreign(NAME, TAX_CODES, offset, other)
+        member = bench.start(copier())
+        with pytest.raises(Exception, match="committed with store another"):
+            await member.task
+        assert text
+
+
+async def test_metadata_that_something_else_wrote_means_from_the_committed_offset_on(codec: Codec) -> None:
+    async with Bench(codec) as bench:
+        bench.publish_many(("a",), 4)
+        bench.broker.commit_foreign(NAME, TAX_CODES, 2, "AgAAAAAAAAA=")
+        async with bench.running(copier()):
+            await bench.until_committed()
+    assert bench.versions("a") == [2, 3]
+
+
+@given(seed=integers(0, 10**6))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_any_run_of_moves_crashes_and_bad_ends_keeps_order_and_sum(codec: Codec, seed: int) -> None:
+    """Workers join, drain, are killed, freeze, lose their session; transactions end badly; the store goes away. At rest all is there once."""
+    dice = random.Random(seed)
+
+    async def handle(delivery: Delivery) -> None:
+        await bench.clock.sleep(dice.choice((0, 0.02, 0.3)))
+        if dice.random() < 0.05:
+            raise dice.choice((Transient("lock"), Unavailable("down")))
+
+    async with Bench(codec, partitions=3) as bench:
+        alive = [bench.start(copier(handle), latency_s=0.01)]
+        for version in range(12):
+            bench.publish_many(KEYS, 1)
+            await disturb(bench, alive, dice, handle, version)
+            await bench.clock.sleep(dice.choice((0.01, 0.3, 1.0)))
+        bench.store.is_down = False
+        for member in alive:
+            member.consumer.thaw()
+        await bench.until_committed()
+        for member in alive:
+            await member.drain()
+    assert all(bench.versions(key) == [0] * 12 for key in KEYS)
+    outcomes = [(t.partition, t.offset) for t in bench.transitions()]
+    assert sorted(outcomes) == sorted(set(outcomes))
+    assert len(outcomes) == 12 * len(KEYS)
+
+
+async def disturb(bench: Bench, alive: list[Member], dice: random.Random, handle: object, version: int) -> None:
+    what = dice.choice(("join", "drain", "kill", "freeze", "lose", "fault", "store"))
+    member = dice.choice(alive)
+    if what == "join" and len(alive) < 4:
+        alive.append(bench.start(copier(handle, policy=Policy(in_flight=3)), latency_s=0.01))  # type: ignore[arg-type]
+    elif what == "drain" and len(alive) > 1:
+        alive.remove(member)
+        member.consumer.thaw()
+        await member.drain()
+    elif what == "kill" and len(alive) > 1:
+        alive.remove(member)
+        await member.kill()
+    elif what == "freeze":
+        member.consumer.freeze()
+        bench.broker.expire(NAME, member.consumer.member)
+    elif what == "lose":
+        member.consumer.lose()
+    elif what == "fault":
+        member.transactions.fail_next(dice.choice(list(Fault)))
+    elif what == "store":
+        bench.store.is_down = not bench.store.is_down
