@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(error))
     except OSError as error:
         return _complain(
-            f"cannot listen on 127.0.0.1:{chosen.port}: {error.strerror}; end what uses the port, or choose another with --port"
+            f"cannot listen on 127.0.0.1:{chosen.port}: {os.strerror(error.errno or 0)}; end what uses the port, or choose another with --port"
         )
     try:
         asyncio.run(serve(options, listener))

@@ -98,13 +98,13 @@ def create_quote(call: Call) -> Answer:
         "LastModifiedDate": at,
         "SystemModstamp": at,
     }
+    if quote["SBQQ__Status__c"] == "Approved":
+        _approve(call, quote)
     try:
         call.store.insert(QUOTE, quote_id, quote, external_id=fields["Name"], unique_key=fields["Name"])
     except DuplicateError as duplicate:
         message = f"duplicate value found: Name duplicates value on record with id: {duplicate.existing_id}"
         raise RefusedError(_error(400, "DUPLICATE_VALUE", message, ["Name"])) from duplicate
-    if quote["SBQQ__Status__c"] == "Approved":
-        _approve(call, quote)
     return Answer(201, {"id": quote_id, "success": True, "errors": []})
 
 

@@ -144,11 +144,14 @@ def list_custom(call: Call) -> Answer:
     """`GET /api/v2/custom_objects/entitlement/records`, by `filter[external_ids]=a,b` or `external_id=a` where one is given."""
     key = _custom_key(call)
     wanted = call.first("filter[external_ids]") or call.first("external_id")
-    if wanted is None:
-        found = call.store.find(key, limit=min(call.number("page[size]", 100), 100), offset=call.number("page[after]", 0))
-    else:
+    if wanted is not None:
         found = [record for each in wanted.split(",") for record in call.store.by_external_id(key, each)]
-    return Answer(200, _page("custom_object_records", found))
+        return Answer(200, {**_page("custom_object_records", found), "meta": {"has_more": False, "after_cursor": None}})
+    after, size = call.number("page[after]", 0), min(call.number("page[size]", 100), 100)
+    found = call.store.find(key, limit=size + 1, offset=after)
+    more = len(found) > size
+    meta = {"has_more": more, "after_cursor": str(after + size) if more else None}
+    return Answer(200, {**_page("custom_object_records", found[:size]), "meta": meta})
 
 
 def read_custom(call: Call) -> Answer:

@@ -55,8 +55,10 @@ class Bounds:
     """Taken and not committed, those included that are done and wait for a slow one below them; at half of it it goes on."""
     drain: timedelta = timedelta(seconds=10)
     """For what runs when the worker ends."""
-    revoke: timedelta = timedelta(seconds=3)
-    """For what runs when partitions are handed over; well below the broker's session timeout of 6 s."""
+    revoke: timedelta = timedelta(seconds=2)
+    """For what runs when partitions are handed over; with `commit` well below the broker's session timeout of 6 s."""
+    commit: timedelta = timedelta(seconds=1)
+    """For the commit of what has run, in both cases."""
     burst: int = 64
     """Messages that one worker coroutine handles before the loop is let go."""
 
@@ -97,6 +99,7 @@ class SubscriberLoop(Listener):
         self._drain = asyncio.Event()
         self._failure: asyncio.Future[None] | None = None
         self._takeovers: set[asyncio.Task[None]] = set()
+        self._last_commits: set[asyncio.Task[None]] = set()
 
     @property
     def name(self) -> str:
@@ -113,6 +116,10 @@ class SubscriberLoop(Listener):
             or self._transaction.locked()
             or any(owned.progress.releasable or owned.fence is None for owned in self._owned.values())
         )
+
+    async def caught_up(self) -> bool:
+        """Whether nothing is left to do: all that stands in its partitions was taken, handled and committed. For tools and tests."""
+        return self.state is LoopState.RUNNING and not self.busy and await self._consumer.caught_up() and not self.busy
 
     def partitions(self) -> Sequence[TopicPartition]:
         """Those that it handles."""
@@ -137,7 +144,7 @@ class SubscriberLoop(Listener):
             await self._finish()
         finally:
             self.state = LoopState.ENDED
-            await self._end([*workers, committing, draining, *self._takeovers])
+            await self._end([*workers, committing, draining])
 
     def drain(self) -> None:
         """Ask it to end: what runs is finished and committed, what is queued is left to others."""
@@ -158,20 +165,38 @@ class SubscriberLoop(Listener):
         self._lanes.drop(list(self._owned))
         for owned in self._owned.values():
             owned.leaving.set()
-        quiet = [owned.quiet.wait() for owned in self._owned.values()]
+        await self._await_quiet(list(self._owned.values()), self._bounds.drain)
+        await self._commit_within(self._bounds.commit)
+
+    @staticmethod
+    async def _await_quiet(owned: Sequence[Owned], within: timedelta) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._bounds.drain.total_seconds()):
-                await asyncio.gather(*quiet)
-        with suppress(UnknownBatch):
+            async with asyncio.timeout(within.total_seconds()):
+                await asyncio.gather(*(item.quiet.wait() for item in owned))
+
+    async def _commit_within(self, within: timedelta) -> None:
+        """Commit what is done. A commit that takes longer goes on by itself: it holds results of partitions that stay, too."""
+        task = asyncio.create_task(self._commit_surely())
+        self._last_commits.add(task)
+        task.add_done_callback(self._last_commits.discard)
+        await asyncio.wait({task}, timeout=within.total_seconds())
+
+    async def _commit_surely(self) -> None:
+        try:
             await self._commit()
+        except UnknownBatch:
+            pass
+        except Exception as error:  # noqa: BLE001  results are lost with it: the worker starts the subscriber anew
+            self.failed(error)
 
     async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         # the commit loop lives until the consumer has left: `revoked`, which leaving calls, commits through it
         await self._consumer.close()
         await self._transactions.close()
-        for task in tasks:
+        everything = (*tasks, *self._takeovers, *self._last_commits)
+        for task in everything:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*everything, return_exceptions=True)
         metrics.QUEUED.labels(self.name).set(0)
         metrics.RUNNING.labels(self.name).set(0)
 
@@ -192,12 +217,11 @@ class SubscriberLoop(Listener):
         leaving = [owned for partition in partitions if (owned := self._owned.get(partition))]
         for owned in leaving:
             owned.leaving.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._bounds.revoke.total_seconds()):
-                await asyncio.gather(*(owned.quiet.wait() for owned in leaving))
-                with suppress(UnknownBatch):
-                    await self._commit()
-        self._forget(partitions, lost=False)
+        try:
+            await self._await_quiet(leaving, self._bounds.revoke)
+            await self._commit_within(self._bounds.commit)
+        finally:
+            self._forget(partitions, lost=False)
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
         """Forget them at once."""
@@ -257,7 +281,7 @@ class SubscriberLoop(Listener):
                 self.failed(error)
                 return
             tries += 1
-            await self._clock.sleep(min(0.05 * 2**tries, 2.0))
+            await self._clock.sleep(min(0.05 * 2 ** min(tries, 10), 2.0))
 
     def _go(self, owned: Sequence[Owned], began_s: float) -> None:
         took_ms = (self._clock.monotonic_s() - began_s) * 1000
@@ -418,7 +442,8 @@ class SubscriberLoop(Listener):
         except Exception as error:  # noqa: BLE001  the consumer is gone: the subscriber is started anew
             self.failed(error)
             return
-        kept = [partition for partition in partitions if partition in snapshot.epochs and partition not in self._owned]
+        latest = self._consumer.snapshot().epochs  # what was lost on the way here is told before we are
+        kept = [p for p in partitions if p in latest and latest[p] == snapshot.epochs.get(p) and p not in self._owned]
         if not kept:
             return
         fresh = [Owned(partition, snapshot.epochs[partition], self._clock) for partition in kept]

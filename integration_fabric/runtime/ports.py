@@ -143,6 +143,10 @@ class Consumer(Protocol):
         """The end of `hold`."""
         ...
 
+    async def caught_up(self) -> bool:
+        """Whether all that stands in its partitions now was handed out. Asks the broker: for tools and tests. Raises Unavailable."""
+        ...
+
     def snapshot(self) -> Snapshot:
         """The latest; any thread."""
         ...

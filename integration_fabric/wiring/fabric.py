@@ -12,6 +12,7 @@ from uuid import uuid4
 from integration_fabric.backends.avro.codec import AvroCodec
 from integration_fabric.backends.kafka.owner_thread import OwnerThread
 from integration_fabric.backends.kafka.publisher import KafkaPublisher
+from integration_fabric.backends.kafka.reader import KafkaReader
 from integration_fabric.backends.kafka.transactions import KafkaTransactions
 from integration_fabric.backends.sql.cross_references import SqlCrossReferences
 from integration_fabric.backends.sql.cursors import SqlCursors
@@ -26,6 +27,7 @@ from integration_fabric.connector_kit.ports import Cursors
 from integration_fabric.delivery.dead_letters import bury
 from integration_fabric.delivery.ports import EffectLog
 from integration_fabric.messages.ids import System
+from integration_fabric.operations.ports import TopicReader
 from integration_fabric.process_engine import subscriber as process_subscriber
 from integration_fabric.process_engine.ports import Instances
 from integration_fabric.process_engine.timers import TimerPoller
@@ -73,6 +75,7 @@ class Fabric:
     stores: Stores
     systems: Mapping[str, OpenSystem]
     routes: Routes
+    reader: TopicReader
     backing: Callable[[str], Backing]
     """Makes what one subscriber's loop runs on, by the subscriber's name."""
 
@@ -175,6 +178,7 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), writes: 
             ),
             systems=systems,
             routes=landscape.routes(settings),
+            reader=KafkaReader(config=config),
             backing=backing,
         )
 

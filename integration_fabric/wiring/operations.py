@@ -38,7 +38,11 @@ def read_journey(settings: Settings, key: str) -> Journey:
 
 def read_balances(settings: Settings) -> Sequence[Balance]:
     """The sum of every topic at every subscriber. Raises UsageProblem."""
-    reader, codec = open_reader(settings), _codec(settings)
+    return balances(settings, open_reader(settings), _codec(settings))
+
+
+def balances(settings: Settings, reader: TopicReader, codec: Codec) -> Sequence[Balance]:
+    """As `read_balances`, on a reader that is open."""
     declared = landscape.subscribers(settings)
     committed = {item.name: reader.committed(item.name, item.topics) for item in declared}
     fold = Fold()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from connectors.customer_success.gainsight.client import AlreadyThere, Gainsight, GainsightRefused
+from connectors.customer_success.gainsight.client import Gainsight
 from connectors.customer_success.gainsight.records import Cta
+from connectors.customer_success.gainsight.refusals import AlreadyThere, GainsightRefused
 from connectors.customer_success.gainsight.translate import new_cta, problem_of, started
 from integration_fabric.connector_kit.actions import action
 from integration_fabric.connector_kit.shapes import version_at

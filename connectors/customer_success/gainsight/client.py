@@ -6,54 +6,26 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
-
-import httpx
+from typing import Any, Generic, Literal, TypeVar
 
 from connectors.customer_success.gainsight.records import EXTERNAL_ID, Company, Cta, NewCta, Shape
-from integration_fabric.connector_kit.http_client import Answer, HttpClient, http_client
+from connectors.customer_success.gainsight.refusals import failure
+from integration_fabric.connector_kit.http_client import HttpClient, http_client
 from integration_fabric.connector_kit.shapes import shaped
-from integration_fabric.messages.errors import BadCredential, VendorDrift
+from integration_fabric.messages.errors import VendorDrift
 
 PAGE_RECORDS = 1000
 ONBOARDING = "Onboarding"
 
-_DUPLICATE = "COCKPIT_1019"
-# Errors about the request itself: keys, condition, body or field that this version of the interface does not have.
-_MALFORMED = frozenset({"GSOBJ_1001", "GSOBJ_1002", "GSOBJ_1003", "GSOBJ_1005", "GSOBJ_1007"})
-
 DataT = TypeVar("DataT")
-
-
-class GainsightRefused(Exception):
-    """Gainsight said no: nothing was done, and sending it again changes nothing.
-
-    Args:
-        message: The vendor's text.
-        code: The vendor's code, e.g. `COCKPIT_1042`.
-    """
-
-    def __init__(self, message: str, *, code: str) -> None:
-        super().__init__(f"{message} ({code})")
-        self.code = code
-
-
-class AlreadyThere(GainsightRefused):
-    """A record with this external id exists."""
+SaidT = TypeVar("SaidT", bound=Shape)
 
 
 class Said(Shape, Generic[DataT]):
     """The envelope of an answer."""
 
-    result: bool
+    result: Literal[True]
     data: DataT
-
-
-class Failed(Shape):
-    """The envelope of an answer that is no success."""
-
-    errorCode: str
-    errorDesc: str = ""
 
 
 class Records(Shape, Generic[DataT]):
@@ -108,11 +80,8 @@ class Gainsight:
     async def _ask(self, method: str, path: str, shape: type[SaidT], *, reads: bool | None = None, **request: Any) -> SaidT:
         answer = await self.http.call(method, path, reads=reads, **request)
         if not answer.is_success:
-            raise _failure(answer)
+            raise failure(answer)
         return shaped(shape, answer.json())
-
-
-SaidT = TypeVar("SaidT", bound=Shape)
 
 
 @asynccontextmanager
@@ -147,15 +116,3 @@ def _cta_values(new: NewCta) -> dict[str, str]:
         "Order_Id__c": new.order_id,
         "Products__c": new.products,
     }
-
-
-def _failure(answer: Answer) -> Exception:
-    """What an error says: refused for what was asked, or a request that this version of the interface does not take."""
-    failed = shaped(Failed, answer.json())
-    if answer.status == httpx.codes.FORBIDDEN:
-        return BadCredential(f"{failed.errorDesc} ({failed.errorCode})")
-    if failed.errorCode in _MALFORMED or answer.status in {httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED}:
-        return VendorDrift(f"{failed.errorDesc} ({failed.errorCode}, status {answer.status})")
-    if failed.errorCode == _DUPLICATE:
-        return AlreadyThere(failed.errorDesc, code=failed.errorCode)
-    return GainsightRefused(failed.errorDesc, code=failed.errorCode)

@@ -25,9 +25,9 @@ class GainsightReader(CustomerSuccessReader):
         """The status of each onboarding under each contract."""
         states: dict[ContractId, list[str]] = {identity: [] for identity in contract_ids}
         for cta in await self._candidates(states):
-            identity = ContractId(cta.External_Id__c or "")
-            if identity in states and cta.TypeName == ONBOARDING:
-                states[identity].append(cta.StatusName)
+            identity = ContractId(cta.external_id or "")
+            if identity in states and cta.type == ONBOARDING:
+                states[identity].append(cta.status)
         return states
 
     async def _candidates(self, wanted: Mapping[ContractId, object]) -> Iterable[Cta]:

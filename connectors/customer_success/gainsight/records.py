@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 EXTERNAL_ID = "External_Id__c"
 """The custom field, unique on companies and on CTAs, that carries our canonical id."""
@@ -20,18 +20,18 @@ class Shape(BaseModel):
 class Company(Shape):
     """A customer."""
 
-    Gsid: str
-    External_Id__c: str
+    gsid: str = Field(alias="Gsid")
 
 
 class Cta(Shape):
     """A call to action: work for a customer success manager."""
 
-    Gsid: str
-    External_Id__c: str
-    TypeName: str
-    StatusName: str
-    ModifiedDate: AwareDatetime
+    gsid: str = Field(alias="Gsid")
+    external_id: str | None = Field(default=None, alias=EXTERNAL_ID)
+    """None where a person made it."""
+    type: str = Field(alias="TypeName")
+    status: str = Field(alias="StatusName")
+    modified_at: AwareDatetime = Field(alias="ModifiedDate")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from connectors.customer_success.gainsight.client import GainsightRefused
 from connectors.customer_success.gainsight.records import Cta, NewCta
+from connectors.customer_success.gainsight.refusals import GainsightRefused
 from integration_fabric.connector_kit.shapes import version_at
 from integration_fabric.messages.onboardings import OnboardingStarted, StartOnboarding
 from integration_fabric.messages.problems import Problem
@@ -35,8 +35,8 @@ def started(command: StartOnboarding, cta: Cta) -> OnboardingStarted:
     return OnboardingStarted(
         contract_id=command.contract_id,
         customer_id=command.customer_id,
-        native_id=cta.Gsid,
-        aggregate_version=version_at(cta.ModifiedDate),
+        native_id=cta.gsid,
+        aggregate_version=version_at(cta.modified_at),
     )
 
 

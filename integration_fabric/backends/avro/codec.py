@@ -19,7 +19,9 @@ from integration_fabric.messages.base import Message
 from integration_fabric.messages.errors import ContractBroken, Undecodable
 
 MAX_VALUE_BYTES = 1024 * 1024
-"""Kafka's own limit for a record, where nobody has changed it."""
+"""What is read: Kafka's own limit for a record, where nobody has changed it."""
+MAX_WRITTEN_BYTES = 960 * 1024
+"""What is written: with its key and headers it stays below that limit, and librdkafka's of 1,000,000."""
 
 _MAGIC = 0
 
@@ -37,12 +39,13 @@ class AvroCodec:
 
     Args:
         registry: Where schema ids come from.
-        max_value_bytes: A value that is larger is neither written nor read.
+        max_value_bytes: A value that is larger is neither written nor read. What is written stays below `MAX_WRITTEN_BYTES` too.
     """
 
     def __init__(self, registry: SchemaRegistry, *, max_value_bytes: int = MAX_VALUE_BYTES) -> None:
         self._registry = registry
         self._max_value_bytes = max_value_bytes
+        self._max_written_bytes = min(max_value_bytes, MAX_WRITTEN_BYTES)
         self._schemas: dict[int, ParsedSchema] = {}
         self._ids: dict[type[Message], int] = {}
         self._encoders: dict[type[Message], Callable[[Message], bytes]] = {}
@@ -77,8 +80,10 @@ class AvroCodec:
         except Exception as error:
             fault = find_fault(body, self._schemas[self._ids[kind]])
             raise ContractBroken(f"{kind.schema_name}: {fault or repr(error)}") from error
-        if len(value) > self._max_value_bytes:
-            raise ContractBroken(f"{kind.schema_name}: {len(value)} bytes are more than the {self._max_value_bytes} that a value may have")
+        if len(value) > self._max_written_bytes:
+            raise ContractBroken(
+                f"{kind.schema_name}: {len(value)} bytes are more than the {self._max_written_bytes} that a value may have"
+            )
         return value
 
     def decode(self, value: bytes, kind: type[Message]) -> Message:

@@ -113,7 +113,8 @@ class KafkaAdmin:
             return len(self._client.list_topics(timeout=within.total_seconds()).brokers)
         except KafkaException as error:
             self._client.poll(0)  # serves the callback that says why
-            why = next((reason(said) for said in self._errors), reason(error))
+            causes = [said for said in self._errors if said.code() != KafkaError._ALL_BROKERS_DOWN]  # noqa: SLF001 - the library's own name
+            why = reason(causes[0] if causes else error)
             raise Unreachable(
                 f"{BOOTSTRAP_SETTING}: no Kafka broker answered at {self._bootstrap} within {within.total_seconds():g} s ({why}); "
                 "start one with `fabric up`, or correct the address or the security settings"

@@ -122,6 +122,10 @@ class OwnerThread(Consumer):
         """Give them a new local epoch."""
         return await self._ask(lambda: self._retake(partitions))
 
+    async def caught_up(self) -> bool:
+        """Whether all that stands in its partitions now was handed out."""
+        return await self._ask(self._caught_up)
+
     def hold(self) -> None:
         """Hand out nothing for now."""
         if not self._held:
@@ -283,6 +287,21 @@ class OwnerThread(Consumer):
         if metadata is not None and metadata.base != item.offset:
             metadata = None
         return CommittedOffset(item.offset, metadata, foreign=bool(item.metadata) and metadata is None)
+
+    def _caught_up(self) -> bool:
+        if self._waiting or self._buffer or not self._epochs:
+            return False
+        ours = self._kafka(list(self._epochs))
+        try:
+            positions = {TopicPartition(at.topic, at.partition): at.offset for at in self._consumer.position(ours)}
+            for partition in ours:
+                low, high = self._consumer.get_watermark_offsets(partition, timeout=2.0)
+                at = positions[TopicPartition(partition.topic, partition.partition)]
+                if high > max(at, low):
+                    return False
+        except KafkaException as error:
+            raise Unavailable(f"ends of the partitions of {self._group}: {error}") from error
+        return True
 
     def _go(self, positions: Mapping[TopicPartition, int | None]) -> None:
         ours = {partition: offset for partition, offset in positions.items() if partition in self._epochs}

@@ -22,6 +22,8 @@ TURN = 256
 
 _POLL_S = 0.1
 """How long the poll thread waits for a report; it wakes when one comes, and looks this often whether it is to end."""
+_PURGE_S = 1.0
+"""How long the reports of what was given up may take; nothing is sent for them."""
 _REPORT_GRACE_S = 5.0
 """librdkafka reports every record within its delivery timeout; this much later it is taken to be stuck."""
 
@@ -84,7 +86,7 @@ class KafkaPublisher:
             raise Unavailable(f"{envelopes[0].body.topic}: not acknowledged within {self._deliver_within_s:g} s") from error
 
     async def _produce(self, pairs: Iterable[tuple[Envelope, bytes]], batch: _Batch) -> None:
-        """Headers are made here rather than before: ten of them for each record, kept for a large batch, keep the garbage collector busy."""
+        """Headers are made here and not before: ten for each record, kept for a large batch, keep the garbage collector busy."""
         for envelope, value in pairs:
             body = envelope.body
             headers = to_headers(envelope, dataschema=self._codec.dataschema(type(body)))
@@ -133,6 +135,7 @@ class _Sender:
         self._producer = make_client(Producer, dict(config))
         self._produce: Any = self._producer.produce
         self._closing = threading.Event()
+        self._close_within_s = 0.0
         self._reported = threading.Event()
         self.is_broken = False
         """A fatal error befell it: it will never send again."""
@@ -158,13 +161,15 @@ class _Sender:
 
     def close(self, within_s: float) -> None:
         """Flush, bounded, and end the thread; what was not sent by then is given up, and reported so."""
-        self._producer.flush(within_s)
-        self._producer.purge()
-        self._producer.flush(0)
+        self._close_within_s = within_s
         self._closing.set()
-        self._thread.join(within_s + _POLL_S)
+        self._thread.join(within_s + _POLL_S + _PURGE_S)
 
     def _poll(self) -> None:
+        """Every report is counted on this thread, to the last one."""
         while not self._closing.is_set():
             if self._producer.poll(_POLL_S):
                 self._reported.set()
+        if self._producer.flush(self._close_within_s):
+            self._producer.purge()
+            self._producer.flush(_PURGE_S)

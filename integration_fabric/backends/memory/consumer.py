@@ -76,6 +76,12 @@ class MemoryConsumer(Consumer):
         self._held = False
         self.wake()
 
+    async def caught_up(self) -> bool:
+        """Whether all that stands in its partitions was handed out."""
+        if self._waiting or not self._epochs:
+            return False
+        return all(self._positions[partition] >= self._broker.end(partition) for partition in self._epochs)
+
     def snapshot(self) -> Snapshot:
         """The latest turn's."""
         return self._snapshot

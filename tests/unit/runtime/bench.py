@@ -144,14 +144,19 @@ class Bench:
 
     async def until_committed(self, group: str = NAME) -> None:
         """Wait until every record of what is read is committed."""
-        await self.until(lambda: self.lag(group) == 0)
+        await self.until(lambda: self.is_committed(group))
 
     # -- looking
 
     def lag(self, group: str = NAME) -> int:
         """Records that are not below the committed offset."""
-        read = [partition for kind in READS for partition in self.broker.partitions(kind.topic)]
-        return sum(len(self.broker.take(partition, self.broker.position(group, partition).offset)[0]) for partition in read)
+        return sum(len(self._rest(partition, group, None)) for kind in READS for partition in self.broker.partitions(kind.topic))
+
+    def is_committed(self, group: str = NAME) -> bool:
+        return not any(self._rest(partition, group, 1) for kind in READS for partition in self.broker.partitions(kind.topic))
+
+    def _rest(self, partition: TopicPartition, group: str, limit: int | None) -> list[Record]:
+        return self.broker.take(partition, self.broker.position(group, partition).offset, limit)[0]
 
     def copies(self) -> list[AccountChanged]:
         """What copiers have put out, committed."""

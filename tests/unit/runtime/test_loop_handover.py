@@ -87,30 +87,33 @@ async def test_a_handler_that_outlives_the_bound_is_done_again_by_the_next_owner
 
 async def test_a_revoke_that_runs_out_of_time_loses_nothing_of_the_other_partitions(codec: Codec) -> None:
     """The commit that a revoke waits for carries results of all partitions. It outlasts the revoke, and then it is aborted."""
-    async with Bench(codec, partitions=2) as bench:
-        first = bench.start(copier(), bounds=Bounds(revoke=timedelta(milliseconds=30)))
-        await bench.until(lambda: len(owned(first)) == 2)
-        bench.publish_many(KEYS, 1)
-        await bench.until_committed()
+    stuck, asked = asyncio.Event(), 0
 
-        stuck = asyncio.Event()
-        commit = first.transactions._commit
+    async def slow(delivery: Delivery) -> None:
+        await bench.clock.sleep(0.03)
 
-        async def wait() -> None:
+    async def commit_late() -> None:
+        nonlocal asked
+        if any(found.leaving.is_set() for found in first.loop._owned.values()):
+            asked += 1
             await stuck.wait()
 
-        first.transactions._wait = wait  # type: ignore[method-assign]
-        first.transactions.fail_next(Fault.ABORTED)
-        bench.publish_many(KEYS, 1)
-        await bench.until(lambda: first.transactions._thread.locked())
+    async with Bench(codec, partitions=2) as bench:
+        bounds = Bounds(commit=timedelta(milliseconds=30))
+        first = bench.start(copier(slow, policy=Policy(in_flight=1)), bounds=bounds)
+        await bench.until(lambda: len(owned(first)) == 2)
+        first.transactions._wait = commit_late  # type: ignore[method-assign]
+        bench.publish_many([f"k{number}" for number in range(40)], 1)
+        await bench.until(lambda: first.loop._lanes.ready == 30)
         second = bench.start(copier())
+        await bench.until(lambda: asked)
+        first.transactions.fail_next(Fault.ABORTED)
         await bench.until(lambda: len(owned(second)) == 1)
         stuck.set()
-        assert commit
         await bench.until_committed()
         await first.drain()
         await second.drain()
-    assert all(bench.versions(key) == [0, 0] for key in KEYS)
+    assert all(bench.versions(f"k{number}") == [0] for number in range(40))
 
 
 async def test_drain_finishes_what_runs_and_leaves_what_is_queued(codec: Codec) -> None:
@@ -148,7 +151,7 @@ async def test_drain_ends_when_transactions_do_not_come_through(codec: Codec) ->
     """The broker aborts everything from now on: the worker ends all the same, and its successor does the work again."""
     async with Bench(codec) as bench:
         bench.publish(tax_code("a", 0))
-        member = bench.start(copier(), bounds=Bounds(drain=timedelta(milliseconds=50), revoke=timedelta(milliseconds=50)))
+        member = bench.start(copier(), bounds=Bounds(commit=timedelta(milliseconds=50)))
         await bench.until_committed()
         member.transactions.fail_next(*[Fault.ABORTED] * 100_000)
         bench.publish(tax_code("a", 1))

@@ -81,7 +81,8 @@ async def test_lines_of_an_approved_quote_are_locked_and_approving_again_changes
     await simulators.salesforce.patch(f"{QUOTES}/{quote_id}", json={"SBQQ__Status__c": "Approved"})
     assert (await simulators.control.webhooks("salesforce"))["pending"] == 1
 
-    await simulators.salesforce.patch(f"{QUOTES}/{quote_id}", json={"SBQQ__Status__c": "Draft", **lines})
+    await simulators.salesforce.patch(f"{QUOTES}/{quote_id}", json={"SBQQ__Status__c": "Draft"})
+    assert (await simulators.salesforce.patch(f"{QUOTES}/{quote_id}", json=lines)).status_code == 204
     await simulators.salesforce.patch(f"{QUOTES}/{quote_id}", json={"SBQQ__Status__c": "Approved"})
     assert (await simulators.control.webhooks("salesforce"))["pending"] == 2
 
