@@ -46,9 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _complain(str(error))
     except OSError as error:
-        return _complain(
-            f"cannot listen on 127.0.0.1:{chosen.port}: {os.strerror(error.errno or 0)}; end what uses the port, or choose another with --port"
-        )
+        why = os.strerror(error.errno or 0)
+        return _complain(f"cannot listen on 127.0.0.1:{chosen.port}: {why}; end what uses the port, or choose another with --port")
     try:
         asyncio.run(serve(options, listener))
     except StateInUseError as error:

@@ -34,11 +34,11 @@ class VanishingProtocol(H11Protocol):
 
 
 async def hang_up(scope: Scope, receive: Receive) -> None:
-    """End the request's connection without an answer, with a reset, and wait until it is gone."""
+    """End the request's connection without an answer, with a reset, and wait until it is gone; the client may have gone before."""
     transport: asyncio.Transport = scope["extensions"][_EXTENSION]
-    connection = transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
-    transport.abort()
+    if not transport.is_closing():
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
+        transport.abort()
     await _until_gone(receive)
 
 

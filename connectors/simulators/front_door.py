@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -60,8 +60,11 @@ class FrontDoor:
         return [*known, Route("/{rest:path}", _Serving(self, Endpoint("*", "", self._unknown, writes=False)))]
 
     async def serve(self, endpoint: Endpoint, request: Request, send: Send) -> None:
-        """Answer one request, or end its connection."""
-        answer = await self._answer(endpoint, request)
+        """Answer one request, or end its connection; a client that leaves in the middle of its request gets neither."""
+        try:
+            answer = await self._answer(endpoint, request)
+        except ClientDisconnect:
+            return
         if answer is None:
             await hang_up(request.scope, request.receive)
         else:

@@ -74,16 +74,14 @@ def upsert_company(call: Call) -> Answer:
 
 def query_companies(call: Call) -> Answer:
     """`POST /v1/data/objects/query/Company` with one `EQ` condition on the external id, or none."""
-    conditions = call.body.get("where", {}).get("conditions", [])
-    if not conditions:
-        records = call.store.find(COMPANY, limit=int(call.body.get("limit", 5000)), offset=int(call.body.get("offset", 0)))
-        return _done({"records": [record.body for record in records]})
-    condition = conditions[0]
-    values = condition.get("value")
-    if len(conditions) > 1 or condition.get("name") != EXTERNAL_ID or condition.get("operator") != "EQ" or not isinstance(values, list):
-        raise RefusedError(_error(400, "GSOBJ_1003", f"only one condition is supported: {EXTERNAL_ID} EQ [value]"))
-    found = [call.store.by_unique_key(COMPANY, str(value)) for value in values]
-    return _done({"records": [record.body for record in found if record]})
+    match call.body.get("where"):
+        case None:
+            found = call.store.find(COMPANY)
+        case {"conditions": [{"name": "External_Id__c", "operator": "EQ", "value": [value]}]}:
+            found = call.store.by_external_id(COMPANY, str(value))
+        case _:
+            raise RefusedError(_error(400, "GSOBJ_1003", f"only one condition is supported: {EXTERNAL_ID} EQ [value]"))
+    return _done({"records": [record.body for record in found]})
 
 
 def create_cta(call: Call) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import sys
 import urllib.request
@@ -16,12 +17,14 @@ from urllib.parse import urlsplit
 from integration_fabric.local import kafka, ports, processes, state, tryton
 from integration_fabric.local.settings import LocalSettings, environment
 from integration_fabric.local.state import Service
+from integration_fabric.messages.errors import UsageProblem
 from integration_fabric.wiring.settings import LOCAL_CONFIG
 
 Tell = Callable[[str], None]
 
 SIMULATORS = "simulators"
 GATEWAY = "gateway"
+DEMO = "# made by a demo: the next one forgets it"
 WORKER_PARTS: tuple[str, ...] = ("processes", "erp", "billing", "support", "customer-success")
 """One worker each in the local landscape."""
 WEBHOOK_SECRET = "local-webhook-secret"  # noqa: S105  of simulators on this machine
@@ -52,24 +55,39 @@ class Running:
     erp_url: str | None
 
 
-def up(landscape: Landscape, tell: Tell, *, fresh: bool = False) -> Running:
+def check_disposable(*, fresh: bool) -> None:
+    """Raises UsageProblem where the local landscape was not made by a demo and may hold somebody's data, unless `fresh`."""
+    path = LocalSettings().state_dir / LOCAL_CONFIG.name
+    if fresh or not path.exists() or DEMO in path.read_text():
+        return
+    raise UsageProblem(
+        f"{path}: the landscape here was made by `fabric up` and may hold data of yours, and the demo starts with nothing; "
+        "say `fabric demo --fresh` to forget it"
+    )
+
+
+def up(landscape: Landscape, tell: Tell, *, fresh: bool = False, purpose: str = "up") -> Running:
     """Start what is not running and write `.fabric/fabric.toml`, by which every command finds it.
 
     Args:
         landscape: Which systems.
         tell: Told what takes long.
-        fresh: Whether systems and store begin anew, without what earlier runs left in them.
+        fresh: Whether broker, systems and store begin anew, without what earlier runs left in them.
+        purpose: `demo` if a later demo may forget it.
 
     Raises:
         UsageProblem: something cannot be started; the message says what to do.
     """
     settings = LocalSettings()
-    address = kafka.up(settings, tell)
     if fresh:
+        stop_workers(tell)
+        kafka.down(settings, tell)
+        shutil.rmtree(settings.state_dir / "kafka", ignore_errors=True)
         _forget_store(settings)
+    address = kafka.up(settings, tell)
     simulators = _simulators_up(settings, tell, fresh=fresh) if landscape is not Landscape.NONE else None
     erp = tryton.up(settings, tell, fresh=fresh) if landscape is Landscape.TRYTON else None
-    _write_config(settings, address.bootstrap, simulators, erp)
+    _write_config(settings, address.bootstrap, simulators, erp, note=DEMO if purpose == "demo" else "")
     return Running(address.bootstrap, address.ready_in, simulators, erp.url if erp else None)
 
 
@@ -218,9 +236,9 @@ def _store(settings: LocalSettings) -> Path:
     return settings.state_dir / "store.db"
 
 
-def _write_config(settings: LocalSettings, bootstrap: str, simulators: str | None, erp: tryton.TrytonAddress | None) -> None:
+def _write_config(settings: LocalSettings, bootstrap: str, simulators: str | None, erp: tryton.TrytonAddress | None, *, note: str) -> None:
     sections = [
-        "# Written by `fabric up`: the local landscape. Environment variables FABRIC_… go before it.",
+        f"# Written by `fabric up`: the local landscape. Environment variables FABRIC_… go before it.\n{note}".strip(),
         _section("kafka", bootstrap=bootstrap),
         _section("store", url=f"sqlite:///{_store(settings)}"),
     ]

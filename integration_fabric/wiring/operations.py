@@ -19,7 +19,7 @@ from integration_fabric.messages.fabric import Activity, ProcessChanged, Subscri
 from integration_fabric.operations.conservation import Balance, Fold
 from integration_fabric.operations.journey import Journey, trace
 from integration_fabric.operations.ports import TopicReader
-from integration_fabric.process_engine.ports import InstanceRow
+from integration_fabric.process_engine.ports import InstanceRow, Instances
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.records import TopicPartition
 from integration_fabric.wiring import landscape
@@ -95,6 +95,11 @@ def owner_of(dead: DeadLetterView) -> str | None:
     return owners.get(dead.position.topic)
 
 
+async def open_instances(settings: Settings, stack: AsyncExitStack) -> Instances:
+    """The process instances of the store; it is closed with the stack. Raises UsageProblem."""
+    return SqlInstances(await open_database(settings, stack))
+
+
 def find_instances(
     settings: Settings, *, process: str | None = None, state: str | None = None, key: str | None = None, limit: int = 200
 ) -> Sequence[InstanceRow]:
@@ -102,7 +107,7 @@ def find_instances(
 
     async def find() -> Sequence[InstanceRow]:
         async with AsyncExitStack() as stack:
-            instances = SqlInstances(await open_database(settings, stack))
+            instances = await open_instances(settings, stack)
             return await instances.find(process=process, state=state, key=key, limit=limit)
 
     return asyncio.run(find())

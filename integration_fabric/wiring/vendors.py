@@ -7,11 +7,25 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.billing.stripe.client import Stripe, open_stripe
+from connectors.billing.stripe.connector import STRIPE
+from connectors.cpq.salesforce.client import Salesforce, open_salesforce
+from connectors.cpq.salesforce.connector import SALESFORCE
+from connectors.cpq.salesforce.intake import verifier
+from connectors.customer_success.gainsight.client import Gainsight, open_gainsight
+from connectors.customer_success.gainsight.connector import GAINSIGHT
+from connectors.erp.tryton.changes import TrytonChanges
+from connectors.erp.tryton.connector import TRYTON
+from connectors.erp.tryton.erp import TrytonErp, open_tryton
+from connectors.support.zendesk.client import Zendesk, open_zendesk
+from connectors.support.zendesk.connector import ZENDESK
 from integration_fabric.connector_kit.connector import Connector
 from integration_fabric.connector_kit.polling import Source
 from integration_fabric.connector_kit.webhooks import Verifier
 from integration_fabric.messages.base import Event
 from integration_fabric.messages.ids import System
+from integration_fabric.messages.master_data import CustomerChanged, ProductChanged, TaxCodeChanged
+from integration_fabric.messages.quotes import QuoteApproved
 from integration_fabric.wiring.settings import SystemSettings
 
 
@@ -22,8 +36,6 @@ class Vendor:
     connector: Connector[Any]
     open: Callable[[System, SystemSettings], AbstractAsyncContextManager[Any]]
     """A client of one running system."""
-    reader: Callable[[Any], Any] | None = None
-    """The role's reader on a client."""
     source: Callable[[Any, SystemSettings], Source] | None = None
     """What a poller looks at, where the vendor does not tell."""
     verifier: Callable[[SystemSettings], Verifier] | None = None
@@ -32,5 +44,40 @@ class Vendor:
     """What comes in from it."""
 
 
-VENDORS: Mapping[tuple[str, str], Vendor] = {}
+def _salesforce(system: System, settings: SystemSettings) -> AbstractAsyncContextManager[Salesforce]:
+    return open_salesforce(system=system, url=settings.url, key=settings.key.get_secret_value(), answer_within=settings.answer_within)
+
+
+def _stripe(system: System, settings: SystemSettings) -> AbstractAsyncContextManager[Stripe]:
+    return open_stripe(system=system, url=settings.url, key=settings.key.get_secret_value(), answer_within=settings.answer_within)
+
+
+def _gainsight(system: System, settings: SystemSettings) -> AbstractAsyncContextManager[Gainsight]:
+    return open_gainsight(system=system, url=settings.url, key=settings.key.get_secret_value(), answer_within=settings.answer_within)
+
+
+def _zendesk(system: System, settings: SystemSettings) -> AbstractAsyncContextManager[Zendesk]:
+    return open_zendesk(system=system, url=settings.url, key=settings.key.get_secret_value(), answer_within=settings.answer_within)
+
+
+def _tryton(_: System, settings: SystemSettings) -> AbstractAsyncContextManager[TrytonErp]:
+    key = settings.key.get_secret_value()
+    return open_tryton(url=settings.url, database=settings.database, key=key, answer_within=settings.answer_within)
+
+
+def _changes(client: TrytonErp, _: SystemSettings) -> Source:
+    return TrytonChanges(client)
+
+
+def _salesforce_signature(settings: SystemSettings) -> Verifier:
+    return verifier(settings.webhook_secret.get_secret_value())
+
+
+VENDORS: Mapping[tuple[str, str], Vendor] = {
+    ("cpq", "salesforce"): Vendor(SALESFORCE, _salesforce, verifier=_salesforce_signature, publishes=(QuoteApproved,)),
+    ("erp", "tryton"): Vendor(TRYTON, _tryton, source=_changes, publishes=(TaxCodeChanged, ProductChanged, CustomerChanged)),
+    ("billing", "stripe"): Vendor(STRIPE, _stripe),
+    ("customer-success", "gainsight"): Vendor(GAINSIGHT, _gainsight),
+    ("support", "zendesk"): Vendor(ZENDESK, _zendesk),
+}
 """By role and vendor."""

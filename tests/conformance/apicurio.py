@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from integration_fabric.local import java
+
 ARTIFACT = "io.apicurio:apicurio-registry-app:3.3.3:tar.gz:all"
 ARCHIVE = Path.home() / ".m2/repository/io/apicurio/apicurio-registry-app/3.3.3/apicurio-registry-app-3.3.3-all.tar.gz"
 GET = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get"
@@ -26,7 +28,7 @@ READY_WITHIN_S = 90.0
 @contextmanager
 def running(folder: Path) -> Iterator[str]:
     """Start it, and stop it at the end; its URL for clients. Skips the test, with the reason, where this machine cannot run it."""
-    java = _java()
+    program = _java()
     _unpack(folder)
     port, management = _free_port(), _free_port()
     log = (folder / "apicurio.log").open("wb")
@@ -37,7 +39,7 @@ def running(folder: Path) -> Iterator[str]:
         "-Dquarkus.management.host=127.0.0.1",
         "-Dquarkus.log.level=WARN",
     ]
-    command = [java, "-Xmx384m", "-XX:+UseSerialGC", *options, "-jar", "quarkus-run.jar"]
+    command = [program, "-Xmx384m", "-XX:+UseSerialGC", *options, "-jar", "quarkus-run.jar"]
     with log, subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT) as process:
         try:
             url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
@@ -48,15 +50,16 @@ def running(folder: Path) -> Iterator[str]:
 
 
 def _java() -> str:
-    candidates = ["java", *sorted(str(path) for path in Path("/usr/lib/jvm").glob("*/bin/java"))]
+    found = java.find()
+    if isinstance(found, java.Java) and found.major >= OLDEST_JAVA:
+        return str(found.path)
+    candidates = sorted(str(path) for path in Path("/usr/lib/jvm").glob("*/bin/java"))
     for candidate in candidates:
-        path = shutil.which(candidate)
-        if path is not None:
-            version = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
-            found = re.search(r'version "(\d+)', version)
-            if found and int(found[1]) >= OLDEST_JAVA:
-                return path
-    pytest.skip(f"no Java of {OLDEST_JAVA} or newer, which Apicurio needs, among {', '.join(candidates)}")
+        version = subprocess.run([candidate, "-version"], capture_output=True, text=True, check=False).stderr
+        major = re.search(r'version "(\d+)', version)
+        if major and int(major[1]) >= OLDEST_JAVA:
+            return candidate
+    pytest.skip(f"no Java of {OLDEST_JAVA} or newer, which Apicurio needs: {found}; {', '.join(candidates)}")
 
 
 def _unpack(folder: Path) -> None:

@@ -1,23 +1,69 @@
-"""One Kafka for all conformance suites that have a backend on it."""
+"""The backends that the suites run on: each suite is written once, against the port."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from store_kit import Stores, empty, memory_stores, open_database, sql_stores
 
-from integration_fabric.local import kafka
-from integration_fabric.local.errors import LocalError
-from integration_fabric.local.settings import LocalSettings
+from integration_fabric.backends.sql.database import Database
+
+MakeUrl = Callable[[str], str]
+
+# -- stores: memory, SQLite, and the database that --store-url names
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    databases = ["sqlite", *(["named"] if metafunc.config.getoption("--store-url") else [])]
+    if "stores" in metafunc.fixturenames:
+        metafunc.parametrize("stores", ["memory", *databases], indirect=True)
+    elif "database_url" in metafunc.fixturenames:
+        metafunc.parametrize("database_url", databases, indirect=True)
 
 
 @pytest.fixture(scope="session")
-def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a Kafka that was started for this run of the tests. All share it: give topics names that nobody else uses."""
-    settings = LocalSettings(state_dir=tmp_path_factory.mktemp("kafka"))
-    try:
-        address = kafka.up(settings, lambda _: None)
-    except LocalError as error:
-        pytest.skip(f"no Kafka can be started here: {error}")
-    yield address.bootstrap
-    kafka.down(settings, lambda _: None)
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store with its tables, to be copied: making the tables takes longer than most tests."""
+    path = tmp_path_factory.mktemp("template") / "store.sqlite"
+    with open_database(f"sqlite:///{path}"):
+        pass
+    return path
+
+
+@pytest.fixture
+def make_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path: Path) -> MakeUrl:
+    def make(kind: str) -> str:
+        if kind == "sqlite":
+            shutil.copy(sqlite_template, path := tmp_path / "store.sqlite")
+            return f"sqlite:///{path}"
+        url: str = request.config.getoption("--store-url")
+        empty(url)
+        return url
+
+    return make
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, make_url: MakeUrl) -> str:
+    """The URL of an empty database."""
+    return make_url(request.param)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """One connection to an empty database."""
+    with open_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+def stores(request: pytest.FixtureRequest, make_url: MakeUrl) -> Iterator[Stores]:
+    """Empty stores of each kind."""
+    if request.param == "memory":
+        yield memory_stores()
+    else:
+        with open_database(make_url(request.param)) as database:
+            yield sql_stores(database)

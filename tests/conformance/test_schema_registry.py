@@ -27,6 +27,9 @@ from integration_fabric.backends.registry.embedded import SCHEMAS_TOPIC, Embedde
 from integration_fabric.backends.registry.memory import MemoryRegistry
 from integration_fabric.governance.ports import SchemaRegistry, subject_of
 from integration_fabric.governance.schema_files import read, read_all
+from integration_fabric.local import kafka
+from integration_fabric.local.errors import LocalError
+from integration_fabric.local.settings import LocalSettings
 from integration_fabric.messages.catalogue import MESSAGES
 from integration_fabric.messages.errors import BadCredential, ContractBroken, Unavailable, Undecodable, Unreachable, UsageProblem
 from integration_fabric.messages.orders import OrderBooked
@@ -35,7 +38,18 @@ Open = Callable[[], SchemaRegistry]
 """Another client of the same registry, as another process would have."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    settings = LocalSettings(state_dir=tmp_path_factory.mktemp("kafka"))
+    try:
+        address = kafka.up(settings, lambda _: None)
+    except LocalError as error:
+        pytest.skip(f"no Kafka can be started here: {error}")
+    yield address.bootstrap
+    kafka.down(settings, lambda _: None)
+
+
+@pytest.fixture(scope="module")
 def apicurio_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with apicurio.running(tmp_path_factory.mktemp("apicurio")) as url:
         yield url

@@ -45,7 +45,8 @@ def demo(
     *,
     quotes: Annotated[int, typer.Option(help="How many quotes are approved.", min=5, max=500)] = 20,
     simulated: Annotated[bool, typer.Option("--simulated", help="Simulate the ERP too, instead of running a real Tryton.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget a local landscape that `fabric up` made, too.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end, to look around.")] = False,
 ) -> None:
     """Start everything, approve quotes, break something, show how each goes on, and count what the systems hold."""
-    raise typer.Exit(run_demo(quotes=quotes, simulated=simulated, keep=keep))
+    raise typer.Exit(run_demo(quotes=quotes, simulated=simulated, keep=keep, fresh=fresh))

@@ -40,10 +40,18 @@ class AvroCodec:
     Args:
         registry: Where schema ids come from.
         max_value_bytes: A value that is larger is neither written nor read. What is written stays below `MAX_WRITTEN_BYTES` too.
+        schema_text: Where our own schema of a message type comes from; the committed files if None.
     """
 
-    def __init__(self, registry: SchemaRegistry, *, max_value_bytes: int = MAX_VALUE_BYTES) -> None:
+    def __init__(
+        self,
+        registry: SchemaRegistry,
+        *,
+        max_value_bytes: int = MAX_VALUE_BYTES,
+        schema_text: Callable[[type[Message]], str] | None = None,
+    ) -> None:
         self._registry = registry
+        self._schema_text = schema_text or _committed_text
         self._max_value_bytes = max_value_bytes
         self._max_written_bytes = min(max_value_bytes, MAX_WRITTEN_BYTES)
         self._schemas: dict[int, ParsedSchema] = {}
@@ -55,7 +63,7 @@ class AvroCodec:
         """Look up the schema ids of what will be written. Blocks on the registry; raises Unavailable, ContractBroken."""
         for kind in kinds:
             if kind not in self._encoders:
-                text = read(kind).text
+                text = self._schema_text(kind)
                 schema_id = self._registry.id_of(subject_of(kind), text)
                 if schema_id is None:
                     raise ContractBroken(f"{subject_of(kind)}: the registry does not have this version; run `fabric schemas push`")
@@ -118,13 +126,16 @@ class AvroCodec:
         writer = self._schemas.get(schema_id)
         if writer is None:
             raise UnknownSchema(schema_id)
-        decoder = _make_decoder(writer, kind)
+        decoder = _make_decoder(writer, parse_schema(self._schema_text(kind)), kind)
         self._decoders[kind, value[:HEADER_BYTES]] = decoder
         return decoder
 
 
-def _make_decoder(writer: ParsedSchema, kind: type[Message]) -> Callable[[bytes], Message]:
-    reader = parse_schema(read(kind).text)
+def _committed_text(kind: type[Message]) -> str:
+    return read(kind).text
+
+
+def _make_decoder(writer: ParsedSchema, reader: ParsedSchema, kind: type[Message]) -> Callable[[bytes], Message]:
     try:
         return compile_decoder(writer, reader, kind)
     except NotAlikeError:

@@ -45,6 +45,7 @@ class KafkaPublisher:
             "compression.type": "lz4",
             "queue.buffering.max.messages": 100_000,
             "queue.buffering.max.kbytes": 65_536,
+            "topic.metadata.propagation.max.ms": 5_000,  # how long a topic that was just made may be unknown
             **config,
             "enable.idempotence": True,
             "acks": "all",
@@ -94,6 +95,9 @@ class KafkaPublisher:
                 await asyncio.to_thread(self._sender.wait_for_room)
 
 
+_NO_TOPIC = {KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART}  # noqa: SLF001 - the library's own name for it
+
+
 class _Record(NamedTuple):
     topic: str
     key: bytes
@@ -113,7 +117,8 @@ class _Batch:
     def reported(self, error: KafkaError | None, message: KafkaMessage) -> None:
         """One record was acknowledged, or given up. Called on the poll thread alone."""
         if error is not None and self._failure is None:
-            self._failure = f"{message.topic()}: not acknowledged ({reason(error)})"
+            remedy = "; make it with `fabric topics apply`" if error.code() in _NO_TOPIC else ""
+            self._failure = f"{message.topic()}: not acknowledged ({reason(error)}){remedy}"
         self._missing -= 1
         if self._missing == 0 and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._finish)

@@ -57,8 +57,13 @@ class SqlLeases(Leases):
         return await self._database.run(work)
 
     async def take(self, subscriber: str, taken: Sequence[TakenLease], owner: str) -> Sequence[bool]:
-        """Raise each lease to its epoch."""
-        return await self._database.run(lambda connection: [_take(connection, subscriber, lease, owner) for lease in _sorted(taken)])
+        """Raise each lease to its epoch. The answers are in the order of `taken`."""
+
+        def work(connection: Connection) -> list[bool]:
+            answers = {lease: _take(connection, subscriber, lease, owner) for lease in _sorted(taken)}
+            return [answers[lease] for lease in taken]
+
+        return await self._database.run(work)
 
     async def stops(self, subscriber: str, taken: Sequence[TakenLease], base: Mapping[TopicPartition, int]) -> Sequence[Stop]:
         """Void those that Kafka does not confirm, return the first of the rest of each partition."""

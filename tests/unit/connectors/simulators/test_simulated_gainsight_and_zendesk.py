@@ -31,6 +31,10 @@ async def test_a_company_is_made_once_and_then_changed(simulators, company):
     found = await simulators.gainsight.post("/v1/data/objects/query/Company", json={"select": ["Name"], "where": where})
 
     assert [record["Name"] for record in found.json()["data"]["records"]] == ["B"]
+    everything = await simulators.gainsight.post("/v1/data/objects/query/Company", json={"select": ["Name"]})
+    assert everything.json()["data"] == found.json()["data"]
+    refused = await simulators.gainsight.post("/v1/data/objects/query/Company", json={"where": {"conditions": [{"name": "Name"}]}})
+    assert refused.json()["errorCode"] == "GSOBJ_1003"
     assert await simulators.control.counts("gainsight") == {"Company": 1}
 
 

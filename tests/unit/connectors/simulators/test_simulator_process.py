@@ -124,6 +124,26 @@ async def test_options_reach_the_vendors(tmp_path, process):
         assert (await control.faults("stripe"))["latency_ms"] == 5
 
 
+async def test_clients_that_leave_are_no_trouble(tmp_path, process):
+    port = free_port()
+    fault = "stripe.effect_then_timeout_rate=1"
+    async with process(port, tmp_path, "--fault", fault) as running:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+            with pytest.raises(httpx.ReadTimeout):
+                await http.post("/stripe/v1/customers", data=CUSTOMER, headers=TOKEN, timeout=0.2)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /stripe/v1/customers HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        async with SimulatorControl(f"http://127.0.0.1:{port}") as control:
+            assert await control.counts("stripe") == {"customer": 1}
+        running.send_signal(signal.SIGTERM)
+        _, stderr = await asyncio.wait_for(running.communicate(), 10)
+
+    assert (running.returncode, stderr) == (0, b"")
+
+
 async def test_it_starts_within_a_second_and_a_half(tmp_path, process):
     began = time.monotonic()
     async with process(free_port(), tmp_path):

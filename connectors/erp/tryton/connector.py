@@ -1,0 +1,10 @@
+"""What this folder offers."""
+
+from __future__ import annotations
+
+from connectors.erp.tryton.actions import activate_order, cancel_order, create_order, validate_quote
+from connectors.erp.tryton.erp import TrytonErp
+from integration_fabric.connector_kit.connector import Connector
+from integration_fabric.roles.erp import ERP
+
+TRYTON: Connector[TrytonErp] = Connector("tryton", ERP, (validate_quote, create_order, activate_order, cancel_order))

@@ -1,0 +1,221 @@
+"""Scenarios: a world of systems and a fabric that keeps them in step, in memory or on real Kafka by one flag.
+
+A test approves quotes, breaks things and asks what the systems hold; `settle` waits until nothing moves, so that "nothing happened" can be
+asserted. The systems are real ones or simulators in a process of their own, and are shared by the tests of a run: no fixed ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import uuid4
+
+from integration_fabric.connector_kit.polling import Poller
+from integration_fabric.messages.errors import FabricError
+from integration_fabric.messages.fabric import ProcessState
+from integration_fabric.operations.conservation import Balance
+from integration_fabric.process_engine.ports import InstanceRow
+from integration_fabric.process_engine.timers import TimerPoller
+from integration_fabric.runtime.consumer import SubscriberLoop
+from integration_fabric.testing.clock import ForwardClock
+from integration_fabric.wiring.drivers import Drivers, Footprint
+from integration_fabric.wiring.fabric import Fabric
+from integration_fabric.wiring.operations import balances
+from integration_fabric.wiring.samples import SampleQuote, TaxCode, sample_quote, unused_tax_code
+
+SETTLE_WITHIN = timedelta(seconds=60)
+LOOK_EVERY_S = 0.02
+WORKER = "world"
+
+
+class Unsettled(AssertionError):
+    """Something still moves after the time that `settle` allows; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A process that waits for data."""
+
+    step: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedQuote:
+    """A quote that a test approved."""
+
+    id: str
+    world: World
+
+    async def instance(self) -> InstanceRow | None:
+        """Its quote-to-activation instance."""
+        found = await self.world.fabric.stores.instances.find(process="quote-to-activation", key=self.id)
+        return next((row for row in found if row.instance.key == self.id), None)
+
+    async def state(self) -> ProcessState | None:
+        """Where its process stands; None where none began."""
+        row = await self.instance()
+        return row.instance.state if row else None
+
+    async def held(self) -> Held | None:
+        """What it waits for, if it is held: the first problem of the first held step."""
+        row = await self.instance()
+        steps = [step for step in row.instance.open_steps() if step.problems] if row else []
+        return Held(steps[0].name, steps[0].problems[0].code) if steps else None
+
+    async def footprint(self) -> Footprint:
+        """What the systems hold of it."""
+        return (await self.world.drivers.footprints([self.id]))[self.id]
+
+
+@dataclass(slots=True)
+class Cpq:
+    """Where quotes are made."""
+
+    world: World
+
+    async def approve_quote(
+        self, *, tax_code: str | None = None, recurring: int = 1, one_off: int = 0, payer: str | None = None
+    ) -> ApprovedQuote:
+        """Write and approve a quote.
+
+        Args:
+            tax_code: Of all its lines; by default one that the ERP knows.
+            recurring: How many recurring lines.
+            one_off: How many one-off lines.
+            payer: The customer who pays; by default the one who buys.
+        """
+        quote: SampleQuote = sample_quote(tax_code=tax_code, recurring=recurring, one_off=one_off, payer=payer)
+        await self.world.drivers.approve(quote)
+        return ApprovedQuote(quote.quote_id, self.world)
+
+
+@dataclass(slots=True)
+class Erp:
+    """Where master data is kept."""
+
+    world: World
+    _codes: dict[str, TaxCode] = field(default_factory=dict)
+
+    def unused_tax_code(self) -> str:
+        """One that this ERP does not know and that no other test uses: real systems are shared."""
+        tax = unused_tax_code(uuid4().hex[:8].upper())
+        self._codes[tax.code] = tax
+        return tax.code
+
+    async def add_tax_code(self, code: str) -> None:
+        """The ERP knows it from now on."""
+        await self.world.drivers.add_tax_code(self._codes[code])
+
+
+@dataclass(slots=True)
+class World:
+    """Systems, and the fabric between them."""
+
+    fabric: Fabric
+    drivers: Drivers
+    clock: ForwardClock
+    loops: list[SubscriberLoop] = field(default_factory=list)
+    pollers: list[Poller] = field(default_factory=list)
+    timers: list[TimerPoller] = field(default_factory=list)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def cpq(self) -> Cpq:
+        """Where quotes are made."""
+        return Cpq(self)
+
+    @property
+    def erp(self) -> Erp:
+        """Where master data is kept."""
+        return self._erp
+
+    _erp: Erp = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._erp = Erp(self)
+
+    async def start(self, parts: Sequence[str] = ("all",)) -> None:
+        """Run parts of the landscape in this process."""
+        for running in self.fabric.subscribers(parts):
+            loop = self.fabric.loop(running, worker=WORKER)
+            self.loops.append(loop)
+            self.tasks.append(asyncio.create_task(loop.run(), name=running.name))
+        self.pollers += [poller for poller, _ in self.fabric.pollers(parts)]
+        self.timers += list(self.fabric.timers(parts))
+
+    async def stop(self) -> None:
+        """Drain everything that runs."""
+        for loop in self.loops:
+            loop.drain()
+        await asyncio.gather(*self.tasks)
+        self.loops.clear()
+        self.tasks.clear()
+
+    async def settle(self, within: timedelta = SETTLE_WITHIN) -> None:
+        """Wait until lanes are empty, no timer is due, no webhook waits and no poller has news.
+
+        Raises:
+            Unsettled: it still moves; the message names what.
+            Exception: what a subscriber failed with.
+        """
+        moving: list[str] = []
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                quiet = 0
+                while quiet < 2:  # noqa: PLR2004  what the first look set going, the second sees
+                    moving = await self._moving()
+                    quiet = 0 if moving else quiet + 1
+                    if moving:
+                        await asyncio.sleep(LOOK_EVERY_S)
+        except TimeoutError:
+            raise Unsettled(f"after {within}: {', '.join(moving)}") from None
+
+    async def busy_but_for(self, role: str, within: timedelta = SETTLE_WITHIN) -> None:
+        """As `settle`, leaving out the subscribers of one role: they wait for a system that is off."""
+        names = {f"{system.name}." for system in self.fabric.systems.values() if system.settings.role == role}
+        async with asyncio.timeout(within.total_seconds()):
+            while [item for item in await self._moving() if not any(item.startswith(name) for name in names)]:
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _moving(self) -> list[str]:
+        self._raise_failures()
+        moving = []
+        if pending := await self.drivers.webhooks_pending():
+            moving.append(f"{pending} webhooks")
+        for poller in self.pollers:
+            try:
+                moving += [f"poller {poller.name}"] if await poller.poll() else []
+            except FabricError:
+                moving.append(f"poller {poller.name} cannot reach its system")
+        for timer in self.timers:
+            moving += ["timers"] if await timer.poll() else []
+        caught_up = await asyncio.gather(*(loop.caught_up() for loop in self.loops))
+        return moving + [loop.name for loop, done in zip(self.loops, caught_up, strict=True) if not done and loop.stop is None]
+
+    def _raise_failures(self) -> None:
+        for task in self.tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                raise error
+
+    async def balances(self) -> Sequence[Balance]:
+        """The sums of all topics."""
+        return await asyncio.to_thread(balances, self.fabric.settings, self.fabric.reader, self.fabric.codec)
+
+    async def set_offline(self, role: str, *, offline: bool) -> None:
+        """Switch a simulated system off or on."""
+        await self.drivers.set_offline(role, offline=offline)
+
+
+@asynccontextmanager
+async def running_world(fabric: Fabric, drivers: Drivers, clock: ForwardClock) -> AsyncIterator[World]:
+    """A world in which everything runs, drained at the end."""
+    world = World(fabric, drivers, clock)
+    await world.start()
+    try:
+        yield world
+    finally:
+        await world.stop()
