@@ -10,6 +10,8 @@ from integration_fabric.governance.ports import subject_of
 from integration_fabric.governance.schema_files import read
 from integration_fabric.messages.catalogue import BY_TOPIC
 
+pytest_plugins = ["integration_fabric.testing.pytest_plugin"]
+
 # -- options
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import uuid4
 
+from integration_fabric.apps.gateway.app import application
+from integration_fabric.apps.serving import listen, serving
 from integration_fabric.connector_kit.polling import Poller
 from integration_fabric.messages.errors import FabricError
 from integration_fabric.messages.fabric import ProcessState
@@ -23,8 +25,10 @@ from integration_fabric.runtime.consumer import SubscriberLoop
 from integration_fabric.testing.clock import ForwardClock
 from integration_fabric.wiring.drivers import Drivers, Footprint
 from integration_fabric.wiring.fabric import Fabric
+from integration_fabric.wiring.gateway import ways_in
 from integration_fabric.wiring.operations import balances
 from integration_fabric.wiring.samples import SampleQuote, TaxCode, sample_quote, unused_tax_code
+from integration_fabric.wiring.settings import WorkerSettings
 
 SETTLE_WITHIN = timedelta(seconds=60)
 LOOK_EVERY_S = 0.02
@@ -69,6 +73,19 @@ class ApprovedQuote:
     async def footprint(self) -> Footprint:
         """What the systems hold of it."""
         return (await self.world.drivers.footprints([self.id]))[self.id]
+
+    async def footprint_but(self, role: str) -> Footprint:
+        """What the systems hold of it, without asking the one that is off."""
+        return (await self.world.drivers.footprints([self.id], but=role))[self.id]
+
+    async def ended_orders(self) -> int:
+        """How many orders of it were taken back."""
+        return await self.world.drivers.ended_orders(self.id)
+
+    async def late_steps(self) -> list[str]:
+        """The open steps whose answer did not come by their deadline."""
+        row = await self.instance()
+        return [step.name for step in row.instance.open_steps() if step.late] if row else []
 
 
 @dataclass(slots=True)
@@ -122,6 +139,7 @@ class World:
     pollers: list[Poller] = field(default_factory=list)
     timers: list[TimerPoller] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    exits: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
     def cpq(self) -> Cpq:
@@ -147,6 +165,13 @@ class World:
         self.pollers += [poller for poller, _ in self.fabric.pollers(parts)]
         self.timers += list(self.fabric.timers(parts))
 
+    async def open_gateway(self) -> None:
+        """Take the CPQ's webhooks in this process."""
+        bound = listen(WorkerSettings(), "gateway")
+        address = await self.exits.enter_async_context(serving(application(self.fabric, ways_in(self.fabric)), bound))
+        cpq = next(system.name for system in self.fabric.systems.values() if system.settings.role == "cpq")
+        await self.drivers.webhooks_to(f"{address}/webhooks/{cpq}")
+
     async def stop(self) -> None:
         """Drain everything that runs."""
         for loop in self.loops:
@@ -155,31 +180,29 @@ class World:
         self.loops.clear()
         self.tasks.clear()
 
-    async def settle(self, within: timedelta = SETTLE_WITHIN) -> None:
+    async def settle(self, *, but: str | None = None, within: timedelta = SETTLE_WITHIN) -> None:
         """Wait until lanes are empty, no timer is due, no webhook waits and no poller has news.
+
+        Args:
+            but: A role whose subscribers are left out: they wait for a system that is off.
+            within: For how long at the most.
 
         Raises:
             Unsettled: it still moves; the message names what.
             Exception: what a subscriber failed with.
         """
         moving: list[str] = []
+        left_out = tuple(f"{system.name}." for system in self.fabric.systems.values() if system.settings.role == but) or ("-",)
         try:
             async with asyncio.timeout(within.total_seconds()):
                 quiet = 0
                 while quiet < 2:  # noqa: PLR2004  what the first look set going, the second sees
-                    moving = await self._moving()
+                    moving = [item for item in await self._moving() if not item.startswith(left_out)]
                     quiet = 0 if moving else quiet + 1
                     if moving:
                         await asyncio.sleep(LOOK_EVERY_S)
         except TimeoutError:
             raise Unsettled(f"after {within}: {', '.join(moving)}") from None
-
-    async def busy_but_for(self, role: str, within: timedelta = SETTLE_WITHIN) -> None:
-        """As `settle`, leaving out the subscribers of one role: they wait for a system that is off."""
-        names = {f"{system.name}." for system in self.fabric.systems.values() if system.settings.role == role}
-        async with asyncio.timeout(within.total_seconds()):
-            while [item for item in await self._moving() if not any(item.startswith(name) for name in names)]:
-                await asyncio.sleep(LOOK_EVERY_S)
 
     async def _moving(self) -> list[str]:
         self._raise_failures()
@@ -205,6 +228,10 @@ class World:
         """The sums of all topics."""
         return await asyncio.to_thread(balances, self.fabric.settings, self.fabric.reader, self.fabric.codec)
 
+    async def payer_with_declined_card(self) -> str:
+        """A customer whom billing knows with a card that is declined."""
+        return await self.drivers.add_declined_payer()
+
     async def set_offline(self, role: str, *, offline: bool) -> None:
         """Switch a simulated system off or on."""
         await self.drivers.set_offline(role, offline=offline)
@@ -214,8 +241,10 @@ class World:
 async def running_world(fabric: Fabric, drivers: Drivers, clock: ForwardClock) -> AsyncIterator[World]:
     """A world in which everything runs, drained at the end."""
     world = World(fabric, drivers, clock)
-    await world.start()
-    try:
-        yield world
-    finally:
-        await world.stop()
+    async with world.exits:
+        await world.open_gateway()
+        await world.start()
+        try:
+            yield world
+        finally:
+            await world.stop()

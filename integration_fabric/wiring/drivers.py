@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
+from connectors.billing.stripe.client import Stripe
 from connectors.billing.stripe.reader import StripeReader
 from connectors.cpq.salesforce.client import Salesforce
 from connectors.cpq.salesforce.records import NewQuote
@@ -16,7 +19,7 @@ from connectors.customer_success.gainsight.reader import GainsightReader
 from connectors.erp.tryton.client import Tryton
 from connectors.erp.tryton.reader import TrytonReader
 from connectors.erp.tryton.records import NewCustomer, NewProduct
-from connectors.simulators.control import SimulatorControl
+from connectors.simulators.control import FaultChanges, SimulatorControl
 from connectors.simulators.landscape import Landscape, Quote, QuoteLine as LandscapeLine, TaxCode
 from connectors.support.zendesk.reader import ZendeskReader
 from integration_fabric.local import tryton
@@ -26,6 +29,18 @@ from integration_fabric.messages.quotes import BillingPeriod, ChargeType, QuoteL
 from integration_fabric.wiring.fabric import OpenSystem, open_system
 from integration_fabric.wiring.settings import Settings
 
+NO_FAULTS: FaultChanges = {
+    "latency_ms": 0,
+    "latency_jitter_ms": 0,
+    "offline": False,
+    "error_rate": 0,
+    "effect_then_error_rate": 0,
+    "effect_then_timeout_rate": 0,
+    "throttle_rate": 0,
+    "expired_token": False,
+    "webhook_copies": 1,
+    "webhooks_paused": False,
+}
 ENDED_ORDER = frozenset({"cancelled"})
 ENDED_SUBSCRIPTION = frozenset({"canceled", "cancelled"})
 
@@ -75,6 +90,19 @@ class Drivers:
         """Switch a simulated system off or on: while it is off nothing is answered and nothing is carried out."""
         await self.control.set_faults(self.vendor(role), offline=offline)
 
+    async def webhook_copies(self, copies: int) -> None:
+        """From now on the CPQ sends each webhook so many times."""
+        await self.control.set_faults(self.vendor("cpq"), webhook_copies=copies)
+
+    async def webhooks_to(self, url: str) -> None:
+        """Where the CPQ sends its webhooks from now on."""
+        await self.control.set_faults(self.vendor("cpq"), webhook_url=url)
+
+    async def faultless(self) -> None:
+        """Switch all faults off."""
+        for role in self.simulated:
+            await self.control.set_faults(self.vendor(role), **NO_FAULTS)
+
     def vendor(self, role: str) -> str:
         """How the control API calls the system that plays a role."""
         system = self.systems[role].settings
@@ -84,31 +112,65 @@ class Drivers:
         """How many webhooks of the CPQ were not taken yet."""
         return (await self.control.webhooks(self.vendor("cpq"))).get("pending", 0)
 
-    async def footprints(self, quote_ids: Sequence[str]) -> Mapping[str, Footprint]:
-        """Count the records of quotes in every system."""
-        order_ids = {q: OrderId(f"SO-{q}") for q in quote_ids}
-        contract_ids = {q: ContractId(f"CT-{q}") for q in quote_ids}
-        subscription_ids = {q: SubscriptionId(f"SUB-{q}") for q in quote_ids}
+    async def footprints(self, quote_ids: Sequence[str], *, but: str | None = None) -> Mapping[str, Footprint]:
+        """Count the records of quotes in every system; a role that is left out counts as none."""
         orders, subscriptions, entitlements, onboardings = await asyncio.gather(
-            TrytonReader(self.systems["erp"].client).orders(list(order_ids.values())),
-            StripeReader(self.systems["billing"].client).subscriptions(list(subscription_ids.values())),
-            ZendeskReader(self.systems["support"].client).entitlements(list(contract_ids.values())),
-            GainsightReader(self.systems["customer-success"].client).onboardings(list(contract_ids.values())),
+            self._orders(quote_ids) if but != "erp" else _none(),
+            self._subscriptions(quote_ids) if but != "billing" else _none(),
+            self._entitlements(quote_ids) if but != "support" else _none(),
+            self._onboardings(quote_ids) if but != "customer-success" else _none(),
         )
         return {
             q: Footprint(
-                orders=len([state for state in orders.get(order_ids[q], ()) if state not in ENDED_ORDER]),
-                subscriptions=len([state for state in subscriptions.get(subscription_ids[q], ()) if state not in ENDED_SUBSCRIPTION]),
-                entitlements=len(entitlements.get(contract_ids[q], ())),
-                onboardings=len(onboardings.get(contract_ids[q], ())),
+                orders=_living(orders.get(f"SO-{q}", ()), ENDED_ORDER),
+                subscriptions=_living(subscriptions.get(f"SUB-{q}", ()), ENDED_SUBSCRIPTION),
+                entitlements=len(entitlements.get(f"CT-{q}", ())),
+                onboardings=len(onboardings.get(f"CT-{q}", ())),
             )
             for q in quote_ids
         }
+
+    async def ended_orders(self, quote_id: str) -> int:
+        """How many orders of a quote were taken back."""
+        states = (await self._orders([quote_id])).get(f"SO-{quote_id}", ())
+        return len(states) - _living(states, ENDED_ORDER)
+
+    async def add_declined_payer(self) -> str:
+        """Have billing know a new payer whose card is declined."""
+        billing: Stripe = self.systems["billing"].client
+        payer = f"C-{uuid4().hex[:10]}"
+        await billing.create_customer(payer, key=f"declined:{payer}", payment_method="pm_card_chargeDeclined")
+        return payer
+
+    async def _orders(self, quote_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return _by_text(await TrytonReader(self.systems["erp"].client).orders([OrderId(f"SO-{q}") for q in quote_ids]))
+
+    async def _subscriptions(self, quote_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return _by_text(await StripeReader(self.systems["billing"].client).subscriptions([SubscriptionId(f"SUB-{q}") for q in quote_ids]))
+
+    async def _entitlements(self, quote_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return _by_text(await ZendeskReader(self.systems["support"].client).entitlements([ContractId(f"CT-{q}") for q in quote_ids]))
+
+    async def _onboardings(self, quote_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        reader = GainsightReader(self.systems["customer-success"].client)
+        return _by_text(await reader.onboardings([ContractId(f"CT-{q}") for q in quote_ids]))
 
     @staticmethod
     def _category() -> int | None:
         address = tryton.running(LocalSettings())
         return address.category if address else None
+
+
+async def _none() -> Mapping[str, Sequence[str]]:
+    return {}
+
+
+def _by_text(found: Mapping[Any, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    return {str(key): states for key, states in found.items()}
+
+
+def _living(states: Sequence[str], ended: Collection[str]) -> int:
+    return len([state for state in states if state not in ended])
 
 
 def new_quote(quote: Quote) -> NewQuote:

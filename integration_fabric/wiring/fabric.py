@@ -126,25 +126,24 @@ class Fabric:
 
 
 @asynccontextmanager
-async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), writes: bool = True) -> AsyncIterator[Fabric]:
+async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: Clock | None = None) -> AsyncIterator[Fabric]:
     """Open what these parts need, and close it at the end.
 
     Args:
         settings: All of them.
         parts: Of the landscape, as `fabric worker run` takes them; none for tools and the gateway.
-        writes: Whether messages will be written: then the schemas must be registered.
+        clock: Another one than the machine's, for scenarios.
 
     Raises:
         UsageProblem: a setting is wrong, or schemas or topics are missing.
         Unreachable: broker, registry or store do not answer.
     """
     async with AsyncExitStack() as stack:
-        clock = SystemClock()
+        clock = clock or SystemClock()
         config = await asyncio.to_thread(client_config, settings)
         registry = open_registry(settings, config)
         codec = AvroCodec(registry)
-        if writes:
-            await asyncio.to_thread(codec.prepare, landscape.written(settings))
+        await asyncio.to_thread(codec.prepare, landscape.written(settings))
         database = await open_database(settings, stack)
         publisher = KafkaPublisher(codec=codec, config=config)
         stack.push_async_callback(publisher.close)

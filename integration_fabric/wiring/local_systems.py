@@ -91,6 +91,12 @@ def up(landscape: Landscape, tell: Tell, *, fresh: bool = False, purpose: str = 
     return Running(address.bootstrap, address.ready_in, simulators, erp.url if erp else None)
 
 
+def simulators_up(tell: Tell) -> None:
+    """Start the simulators alone, and write settings in which they play all roles and there is no broker."""
+    settings = LocalSettings()
+    _write_config(settings, "", _simulators_up(settings, tell, fresh=False), None, note="")
+
+
 def down(tell: Tell) -> Sequence[str]:
     """Stop everything of this checkout, workers first; data stays. The names of what was stopped."""
     settings = LocalSettings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from rich.console import Console
 
-from integration_fabric.apps.cli.output import Json, answer, table
+from integration_fabric.apps.terminal import Json, answer, table
 from integration_fabric.wiring.contracts import apply_topics, push_schemas
 from integration_fabric.wiring.settings import load
 

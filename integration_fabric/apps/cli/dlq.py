@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.panel import Panel
 
-from integration_fabric.apps.cli.output import Json, answer, rfc3339, table
+from integration_fabric.apps.terminal import Json, answer, rfc3339, table
 from integration_fabric.delivery.dead_letters import DeadLetterView
 from integration_fabric.wiring.operations import decode_body, owner_of, read_dead_letters
 from integration_fabric.wiring.settings import load

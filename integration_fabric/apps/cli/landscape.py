@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from integration_fabric.apps.cli.output import ERR, Json, answer, table, tell
+from integration_fabric.apps.terminal import ERR, Json, answer, table, tell
 from integration_fabric.wiring import local_systems
 from integration_fabric.wiring.contracts import apply_topics, push_schemas
 from integration_fabric.wiring.health import Check, check_all, read_status

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from integration_fabric.apps.cli.output import ERR, Json, answer, rfc3339, table
+from integration_fabric.apps.terminal import ERR, Json, answer, rfc3339, table
 from integration_fabric.operations.conservation import Balance
 from integration_fabric.operations.journey import Journey
 from integration_fabric.runtime.outcomes import OutcomeKind

@@ -10,7 +10,7 @@ import click
 import typer
 
 from integration_fabric.apps.cli import contracts, dlq, landscape, look, process, run
-from integration_fabric.apps.cli.output import ERR
+from integration_fabric.apps.terminal import ERR
 from integration_fabric.messages.errors import FabricError, Unavailable, UsageProblem
 
 INTERRUPTED = 130

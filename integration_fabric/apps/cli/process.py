@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from integration_fabric.apps.cli.output import Json, answer, rfc3339, table
+from integration_fabric.apps.terminal import Json, answer, rfc3339, table
 from integration_fabric.process_engine.ports import InstanceRow
 from integration_fabric.wiring.operations import find_instances
 from integration_fabric.wiring.settings import load

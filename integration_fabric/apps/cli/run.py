@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from integration_fabric.apps.cli.output import tell
 from integration_fabric.apps.demo.show import run_demo
 from integration_fabric.apps.gateway.app import run_gateway
+from integration_fabric.apps.terminal import tell
 from integration_fabric.apps.worker import run_worker
 from integration_fabric.telemetry import logs
 from integration_fabric.wiring import landscape

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from integration_fabric.apps.cli.output import table, tell
 from integration_fabric.apps.demo.story import Counted, Story, StoryStuck
+from integration_fabric.apps.terminal import table, tell
 from integration_fabric.operations.conservation import Balance
 from integration_fabric.process_engine.ports import InstanceRow
 from integration_fabric.process_engine.state import StepStatus
@@ -133,8 +133,8 @@ def _conclude(out: Console, counted: Sequence[Counted], balances: Sequence[Balan
         )
         for item in counted
     ]
-    columns = ("quote", "customer", "entity", "lines", "process", "orders", "subscriptions", "entitlements", "onboardings", "")
-    numbers = ("lines", "orders", "subscriptions", "entitlements", "onboardings")
+    columns = ("quote", "customer", "books", "lines", "process", "order", "subscr.", "entitl.", "onboard.", "")
+    numbers = ("lines", "order", "subscr.", "entitl.", "onboard.")
     out.print(table("What the systems hold, counted by asking them", columns, rows, right=numbers))
     uneven = [balance for balance in balances if not balance.balanced or balance.in_flight]
     messages = sum(balance.accepted for balance in balances)

@@ -22,6 +22,8 @@ EPOCH_ORDINAL = 719163
 
 _QUANTUM = Decimal(1).scaleb(-DECIMAL_SCALE)
 _UNSCALED_LIMIT = 10**DECIMAL_PRECISION
+_OLDEST_MICROS = (datetime.min.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+_NEWEST_MICROS = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 _INT_LIMIT = 2**31
 _LONG_LIMIT = 2**63
 _MORE = 0x80
@@ -215,9 +217,12 @@ def write_decimal(value: Decimal) -> bytes:
 
 
 def write_timestamp(value: datetime) -> bytes:
-    """A timestamp-micros. Raises TypeError where it has no time zone."""
+    """A timestamp-micros. Raises TypeError where it has no time zone, ValueError where UTC has no such year."""
     since = value - EPOCH
-    return write_long((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
+    micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    if not _OLDEST_MICROS <= micros <= _NEWEST_MICROS:
+        raise ValueError("a time before the year 1 or after 9999 in UTC")
+    return write_long(micros)
 
 
 def write_date(value: date) -> bytes:

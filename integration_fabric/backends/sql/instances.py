@@ -22,6 +22,9 @@ from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.subscriber import Handled
 
+NEVER_S = 0.0
+"""Stands for master data that was asked after and has not changed yet: there must be a row to lock."""
+
 
 @dataclass(frozen=True, slots=True)
 class SqlDesk(Desk):
@@ -50,17 +53,22 @@ class SqlDesk(Desk):
         return [_instance(row) for row in rows]
 
     def changed_at(self, ref: EntityRef) -> datetime | None:
-        """When it last changed."""
-        query = select(CHANGES.c.changed_s).filter_by(process=self.process, entity=ref.entity, entity_id=ref.id)
-        found = self.connection.execute(query).scalar()
-        return None if found is None else datetime.fromtimestamp(found, UTC)
+        """When it last changed. It locks the answer: who notes a change meanwhile waits, and then sees the hold that rests on it."""
+        key = self._key_of(ref)
+        if self.connection.execute(update(CHANGES).filter_by(**key).values(changed_s=CHANGES.c.changed_s)).rowcount == 0:
+            self.connection.execute(insert(CHANGES).values(**key, changed_s=NEVER_S))
+        found = self.connection.execute(select(CHANGES.c.changed_s).filter_by(**key)).scalar_one()
+        return None if found == NEVER_S else datetime.fromtimestamp(found, UTC)
 
     def note_change(self, ref: EntityRef, at: datetime) -> None:
         """Remember that it changed."""
-        key = {"process": self.process, "entity": ref.entity, "entity_id": ref.id}
+        key = self._key_of(ref)
         changed = self.connection.execute(update(CHANGES).filter_by(**key).values(changed_s=at.timestamp()))
         if changed.rowcount == 0:
             self.connection.execute(insert(CHANGES).values(**key, changed_s=at.timestamp()))
+
+    def _key_of(self, ref: EntityRef) -> dict[str, str]:
+        return {"process": self.process, "entity": ref.entity, "entity_id": ref.id}
 
     def save(self, instance: Instance, *, sent: Sequence[MessageId], timers: Sequence[Timer]) -> None:
         """Keep it."""

@@ -15,14 +15,18 @@ import fastavro
 from hypothesis import HealthCheck, settings, strategies as st
 from pydantic import AwareDatetime, BaseModel
 
+from integration_fabric.backends.avro.codec import AvroCodec
+from integration_fabric.backends.registry.memory import MemoryRegistry
+from integration_fabric.governance.ports import subject_of
 from integration_fabric.governance.schema_files import read
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.fabric import Activity, ProcessChanged, Transition
 from integration_fabric.messages.orders import CreateOrder, OrderBooked, OrderLine
 from integration_fabric.messages.quotes import ChargeType, QuoteApproved
 
-settings.register_profile("codec", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("codec")
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Making a large message takes longer than testing it."""
+ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])
 
 LEAVES: Mapping[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=80),
@@ -32,7 +36,9 @@ LEAVES: Mapping[Any, st.SearchStrategy[Any]] = {
     float: st.floats(allow_nan=False),
     Decimal: st.integers(-(10**18) + 1, 10**18 - 1).map(lambda unscaled: Decimal(unscaled).scaleb(-4)),
     date: st.dates(),
-    AwareDatetime: st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])),
+    AwareDatetime: st.datetimes(
+        datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])
+    ),
 }
 
 
@@ -114,3 +120,13 @@ def examples() -> list[Message]:
     fields = {"instance_id": "i", "process": "p", "version": 1, "step": "", "aggregate_version": 1, "business_keys": {"a": "b"}}
     changed = ProcessChanged(**fields, changed_at=datetime(2026, 1, 1, tzinfo=UTC))
     return [changed, example(QuoteApproved)]
+
+
+def own_codec() -> AvroCodec:
+    registry = MemoryRegistry()
+    kinds = (OrderBooked, CreateOrder, Activity)
+    for kind in kinds:
+        registry.register(subject_of(kind), read(kind).text)
+    codec = AvroCodec(registry)
+    codec.prepare(kinds)
+    return codec

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import decimal
 import pickle
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from avro_examples import activity, bare_read, bare_write, create_order, example, models, order_booked, order_line
+from avro_examples import PATIENT, activity, bare_read, bare_write, create_order, example, models, order_booked, order_line
 from hypothesis import given, settings
 
 from integration_fabric.backends.avro.codec import AvroCodec
@@ -24,12 +24,14 @@ from integration_fabric.messages.invoices import InvoiceIssued
 from integration_fabric.messages.orders import CreateOrder, OrderBooked, OrderLine, OrderRejected
 from integration_fabric.messages.quotes import ChargeType, QuoteApproved, QuoteLine
 
+EAST, WEST = timezone(timedelta(hours=1)), timezone(-timedelta(hours=1))
+
 # Both ways
 
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
 def test_every_message_type_comes_back_as_it_was(kind: type[Message], codec: AvroCodec) -> None:
-    @settings(max_examples=30)
+    @settings(PATIENT, max_examples=30)
     @given(models(kind))
     def comes_back(message: Message) -> None:
         read_back = codec.decode(codec.encode(message), kind)
@@ -66,7 +68,7 @@ def test_what_was_read_is_an_ordinary_model(codec: AvroCodec) -> None:
 
 @pytest.mark.parametrize("kind", [QuoteApproved, Activity, ProcessChanged, InvoiceIssued], ids=lambda kind: kind.__name__)
 def test_the_bytes_are_those_that_fastavro_reads_and_writes(kind: type[Message], codec: AvroCodec) -> None:
-    @settings(max_examples=50)
+    @settings(PATIENT, max_examples=50)
     @given(models(kind))
     def agree(message: Message) -> None:
         value = codec.encode(message)
@@ -140,6 +142,14 @@ def _unfinished() -> OrderBooked:
         (create_order().model_copy(update={"purchase_order_number": 7}), "purchase_order_number: this int is no string"),
         (activity(partition=2**31), r"transitions\[0\]\.partition: this int is no int"),
         (activity().model_copy(update={"committed_at": datetime(2026, 1, 1)}), "committed_at: this datetime is no timestamp-micros"),
+        (
+            activity().model_copy(update={"committed_at": datetime.min.replace(tzinfo=EAST)}),
+            "committed_at: this datetime",
+        ),
+        (
+            activity().model_copy(update={"committed_at": datetime.max.replace(tzinfo=WEST)}),
+            "committed_at: this datetime",
+        ),
         (activity().model_copy(update={"committed_at": 5}), "committed_at: this int is no timestamp-micros"),
     ],
 )

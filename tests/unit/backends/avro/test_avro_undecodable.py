@@ -7,13 +7,11 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from avro_examples import activity, create_order, examples, order_booked
+from avro_examples import PATIENT, activity, create_order, examples, order_booked, own_codec
 from hypothesis import given, settings, strategies as st
 
 from integration_fabric.backends.avro.codec import AvroCodec, UnknownSchema
 from integration_fabric.backends.registry.memory import MemoryRegistry
-from integration_fabric.governance.ports import subject_of
-from integration_fabric.governance.schema_files import read
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.errors import ContractBroken, Unavailable, Undecodable
 from integration_fabric.messages.fabric import Activity, ProcessChanged
@@ -56,7 +54,7 @@ def test_whatever_the_bytes_are_they_are_a_message_or_undecodable(kind: type[Mes
         :5
     ]
 
-    @settings(max_examples=400)
+    @settings(PATIENT, max_examples=400)
     @given(st.binary(max_size=300))
     def random_bytes(body: bytes) -> None:
         _decode_or_refuse(codec, header + body, kind)
@@ -72,25 +70,15 @@ def _decode_or_refuse(codec: AvroCodec, value: bytes, kind: type[Message]) -> No
     assert codec.decode(codec.encode(message), kind) == message
 
 
-@settings(max_examples=400)
+@settings(PATIENT, max_examples=400)
 @given(st.data())
 def test_damaged_values_are_a_message_or_undecodable(data: st.DataObject) -> None:
-    codec = _own_codec()
+    codec = own_codec()
     message = data.draw(st.sampled_from([order_booked(), create_order(), activity(key=b"k", code="x")]))
     value = bytearray(codec.encode(message))
     for _ in range(data.draw(st.integers(1, 3))):
         value[data.draw(st.integers(5, len(value) - 1))] = data.draw(st.integers(0, 255))
     _decode_or_refuse(codec, bytes(value), type(message))
-
-
-def _own_codec() -> AvroCodec:
-    registry = MemoryRegistry()
-    kinds = (OrderBooked, CreateOrder, Activity)
-    for kind in kinds:
-        registry.register(subject_of(kind), read(kind).text)
-    codec = AvroCodec(registry)
-    codec.prepare(kinds)
-    return codec
 
 
 HUGE = [b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\xff" * 9 + b"\x01", b"\xff" * 20 + b"\x01", b"\x80" * 40, b"\xfe\xff\xff\xff\x0f"]

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 import fastavro
 import pytest
-from avro_examples import create_order, order_booked, order_line
+from avro_examples import create_order, order_booked, order_line, own_codec
 from pydantic import Field, field_validator
 
 from integration_fabric.backends.avro import codec as codec_module
@@ -263,6 +263,6 @@ def test_text_of_a_foreign_schema_does_not_become_source() -> None:
     schema["fields"].append(field)
     ours = parse_schema(read(OrderBooked).text)
     theirs = replace(ours, types={ours.root: {**ours.types[ours.root], "fields": schema["fields"]}})
-    codec = _own_codec()
+    codec = own_codec()
     value = codec.encode(order_booked()) + b"\x02x"
     assert compile_decoder(theirs, ours, OrderBooked)(value) == order_booked()

@@ -102,7 +102,8 @@ class Receiver:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        await self.requests.put(({name.decode(): value.decode() for name, value in scope["headers"]}, body))
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        await self.requests.put(({**headers, "path": scope["path"]}, body))
         status = self.statuses.pop(0) if self.statuses else 200
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})

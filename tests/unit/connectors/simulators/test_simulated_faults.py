@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import time
 
 import httpx
@@ -65,21 +64,6 @@ async def test_a_timeout_after_the_effect_hangs_and_ends_without_an_answer(simul
     assert time.monotonic() - began > 0.09
     assert await simulators.control.counts("stripe") == {"customer": 1}
     assert (await simulators.stripe.get("/customers")).status_code == 200  # reads have no effect to hide
-
-
-async def test_what_hangs_ends_when_the_server_stops(start, eventually):
-    async with start() as simulators:
-        await simulators.control.set_faults("stripe", effect_then_timeout_rate=1, hang_ms=600_000)
-        hanging = asyncio.create_task(simulators.stripe.post("/customers", data=CUSTOMER, timeout=60))
-
-        async def performed() -> bool:
-            return await simulators.control.counts("stripe") == {"customer": 1}
-
-        await eventually(performed)
-        began = time.monotonic()
-    assert time.monotonic() - began < 5
-    with pytest.raises(httpx.TransportError):
-        await hanging
 
 
 async def test_a_throttled_request_is_told_when_to_come_again(simulators):

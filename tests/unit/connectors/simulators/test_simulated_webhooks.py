@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import json
 
+import pytest
+
 from connectors.simulators.clock import unix_s
 
 QUOTES = "/sobjects/SBQQ__Quote__c"
@@ -79,16 +81,25 @@ async def test_order_is_kept_within_a_quote_while_others_go_on(simulators, recei
     assert [each["sobject"]["Version__c"] for each in later[1:]] == [1, 3]
 
 
-async def test_what_is_paused_offline_or_has_no_address_waits(simulators, receiver, quote):
+async def test_without_an_address_it_waits(simulators, receiver, quote):
     await approve(simulators, quote, "Q-1")
     assert (await simulators.control.webhooks("salesforce"))["pending"] == 1
 
-    await simulators.control.set_faults("salesforce", webhook_url=receiver.url, offline=True)
-    await simulators.control.set_faults("salesforce", webhooks_paused=True, offline=False)
-    assert receiver.requests.empty()
+    await simulators.control.set_faults("salesforce", webhook_url=receiver.url)
 
-    await simulators.control.set_faults("salesforce", webhooks_paused=False)
     assert json.loads((await receiver.next())[1])["sobject"]["Name"] == "Q-1"
+
+
+@pytest.mark.parametrize("fault", ["offline", "webhooks_paused"])
+async def test_what_is_offline_or_paused_sends_nothing(simulators, receiver, quote, fault):
+    elsewhere = receiver.url + "/not-yet"
+    await approve(simulators, quote, "Q-1")
+
+    await simulators.control.set_faults("salesforce", webhook_url=elsewhere, **{fault: True})
+    await simulators.control.set_faults("salesforce", webhook_url=receiver.url, **{fault: False})
+
+    # Sent at once wherever it goes: what had gone elsewhere would come first.
+    assert (await receiver.next())[0]["path"] == "/webhooks/salesforce"
 
 
 async def test_the_queue_survives_a_restart(start, receiver, quote):

@@ -124,6 +124,27 @@ async def test_options_reach_the_vendors(tmp_path, process):
         assert (await control.faults("stripe"))["latency_ms"] == 5
 
 
+async def test_what_hangs_ends_when_the_server_stops(tmp_path, process, eventually):
+    port = free_port()
+    faults = ("--fault", "stripe.effect_then_timeout_rate=1", "--fault", "stripe.hang_ms=600000", "--fault", "zendesk.latency_ms=600000")
+    async with process(port, tmp_path, *faults) as running, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+        hanging = asyncio.create_task(http.post("/stripe/v1/customers", data=CUSTOMER, headers=TOKEN, timeout=60))
+        slow = asyncio.create_task(http.get("/zendesk/api/v2/tickets", headers={"Authorization": "Bearer zendesk-token"}, timeout=60))
+
+        async def performed() -> bool:
+            async with SimulatorControl(f"http://127.0.0.1:{port}") as control:
+                return await control.counts("stripe") == {"customer": 1}
+
+        await eventually(performed)
+        running.send_signal(signal.SIGTERM)
+        _, stderr = await asyncio.wait_for(running.communicate(), 10)
+
+        assert (running.returncode, stderr) == (0, b"")  # a request that had to be cancelled would be complained about
+        assert (await slow).status_code == 200
+        with pytest.raises(httpx.TransportError):
+            await hanging
+
+
 async def test_clients_that_leave_are_no_trouble(tmp_path, process):
     port = free_port()
     fault = "stripe.effect_then_timeout_rate=1"

@@ -1,0 +1,150 @@
+"""The systems that the role suites run on: simulators in a process of their own, and a real Tryton."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from role_bench import PLUGS, Bench, Desk, Site
+from role_jobs import JOBS, Job
+
+from connectors.simulators.control import SimulatorControl
+from integration_fabric.backends.avro.codec import AvroCodec
+from integration_fabric.local import ports, processes, tryton
+from integration_fabric.local.settings import LocalSettings
+
+ROOT = Path(__file__).parents[3]
+SIMULATED, REAL = "simulated", "real"
+WITHIN = timedelta(seconds=30)
+HEALTHY: Mapping[str, Any] = {
+    "latency_ms": 0,
+    "offline": False,
+    "error_rate": 0,
+    "effect_then_error_rate": 0,
+    "effect_then_timeout_rate": 0,
+    "throttle_rate": 0,
+    "expired_token": False,
+    "webhook_url": None,
+    "webhook_copies": 1,
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`job`: every command, the ERP's also on a real Tryton. `erp`: Tryton's connector on both. `simulated_job`: where faults can be switched."""
+    real = [pytest.mark.tryton]
+    if "job" in metafunc.fixturenames:
+        simulated = [pytest.param((job, SIMULATED), id=f"{job.vendor}-{job.name}") for job in JOBS]
+        on_tryton = [pytest.param((job, REAL), id=f"real-{job.vendor}-{job.name}", marks=real) for job in JOBS if job.vendor == "tryton"]
+        switched = "faults" in metafunc.fixturenames
+        metafunc.parametrize("job", simulated if switched else [*simulated, *on_tryton], indirect=True)
+    if "erp" in metafunc.fixturenames:
+        metafunc.parametrize("erp", [SIMULATED, pytest.param(REAL, marks=real)], indirect=True)
+
+
+# Systems
+
+
+@pytest.fixture(scope="session")
+def simulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of all simulators, in one process."""
+    state, port = tmp_path_factory.mktemp("simulators"), ports.choose()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "connectors.simulators", "--port", str(port), "--state", str(state / "databases")]
+    process = processes.start("simulators", command, state_dir=state, cwd=ROOT)
+    try:
+        processes.await_ready(process, lambda: _answers(f"{url}/_control/health"), within=WITHIN, log=processes.log_path(state, "simulators"))
+        yield url
+    finally:
+        processes.stop(process, within=WITHIN)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=1, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def real_tryton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A Tryton of these suites alone, from the snapshot."""
+    settings = LocalSettings(state_dir=tmp_path_factory.mktemp("tryton"))
+    address = tryton.up(settings, print)
+    try:
+        yield Site(address.url, address.key, database=address.database, category=address.category)
+    finally:
+        tryton.down(settings)
+
+
+@pytest.fixture
+async def control(simulators: str) -> AsyncIterator[SimulatorControl]:
+    async with SimulatorControl(simulators) as control:
+        yield control
+
+
+@pytest.fixture
+async def faults(control: SimulatorControl) -> AsyncIterator[SimulatorControl]:
+    """For tests that switch faults on: they are off afterwards, whatever happens."""
+    yield control
+    for vendor in ("salesforce", *PLUGS):
+        await control.set_faults(vendor, **HEALTHY)
+
+
+# Connectors on systems
+
+
+@pytest.fixture(scope="session")
+def kept() -> Callable[[str], dict[str, Any]]:
+    """What was made on a site and may be used again."""
+    found: dict[str, dict[str, Any]] = {}
+    return lambda site: found.setdefault(site, {})
+
+
+MakeBench = Callable[[str, str], Any]
+
+
+@pytest.fixture
+async def make_bench(request: pytest.FixtureRequest, control: SimulatorControl, simulators: str, kept: Any) -> AsyncIterator[MakeBench]:
+    async with AsyncExitStack() as stack:
+
+        async def make(vendor: str, where: str = SIMULATED) -> Bench:
+            prefix = "erp" if vendor == "tryton" else vendor
+            site = Site(f"{simulators}/{prefix}", f"{vendor}-token", vendor)
+            if where == REAL:
+                site = request.getfixturevalue("real_tryton")
+            client = await stack.enter_async_context(PLUGS[vendor].open(site, timedelta(seconds=15)))
+            return Bench(vendor, site, client, control, kept(site.url))
+
+        yield make
+
+
+@pytest.fixture
+def job(request: pytest.FixtureRequest) -> Job:
+    found: Job = request.param[0]
+    return found
+
+
+@pytest.fixture
+async def bench(request: pytest.FixtureRequest, make_bench: MakeBench, job: Job) -> Bench:
+    """The connector of the job, on the system that the job is tried on."""
+    where = request.node.callspec.params["job"][1]
+    made: Bench = await make_bench(job.vendor, where)
+    return made
+
+
+@pytest.fixture
+async def erp(request: pytest.FixtureRequest, make_bench: MakeBench) -> Bench:
+    """Tryton's connector, on a simulator and on a real one."""
+    made: Bench = await make_bench("tryton", request.param)
+    return made
+
+
+@pytest.fixture
+def desk(codec: AvroCodec) -> Desk:
+    return Desk(codec)

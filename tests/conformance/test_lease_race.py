@@ -1,0 +1,106 @@
+"""Two workers and one database: once a lease is raised, nothing of the epoch below it is written any more (protocol.md, test 6)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+from store_kit import FENCE, HERE, PARTITION, SUBSCRIBER, TOPIC_ID, Stores, open_database, sql_stores
+
+from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.tables import EFFECTS
+from integration_fabric.delivery.ports import Fresh
+from integration_fabric.messages.errors import Fenced, Unavailable
+from integration_fabric.runtime.ports import Fence, Lease, TakenLease
+from integration_fabric.runtime.records import TopicPartition
+
+ROUNDS = 6
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def others_database(database_url: str) -> Iterator[Database]:
+    """A second connection to the same database, as another worker has it."""
+    with open_database(database_url) as database:
+        yield database
+
+
+async def rows_of(database: Database, epoch: int) -> int:
+    query = select(func.count()).select_from(EFFECTS).where(EFFECTS.c.epoch == epoch)
+    return await database.run(lambda connection: connection.execute(query).scalar_one())
+
+
+async def claim_until_fenced(stores: Stores, fence: Fence) -> int:
+    """Write intents as fast as the database takes them."""
+    written = 0
+    try:
+        while True:
+            claims = [stores.effects.claim(fence, f"{fence.epoch}-{written + n}", HERE, within=MINUTE) for n in range(5)]
+            for found in await asyncio.gather(*claims):
+                assert isinstance(found, Fresh)
+                written += 1
+    except Fenced:
+        return written
+
+
+async def test_nothing_of_a_lower_epoch_is_written_after_the_lease_is_raised(database: Database, others_database: Database) -> None:
+    mine, others = sql_stores(database), sql_stores(others_database)
+    total = 0
+    for epoch in range(1, ROUNDS + 1):
+        old, new = Fence(SUBSCRIBER, TOPIC_ID, 3, 2 * epoch), Fence(SUBSCRIBER, TOPIC_ID, 3, 2 * epoch + 1)
+        await mine.take(old, "old")
+        writing = asyncio.create_task(claim_until_fenced(mine, old))
+        while not await rows_of(others_database, old.epoch):
+            await asyncio.sleep(0)
+        await others.take(new, "new")
+        at_the_raise = await rows_of(others_database, old.epoch)
+        written = await writing
+        assert await rows_of(others_database, old.epoch) == at_the_raise
+        total += written
+    assert total >= ROUNDS
+
+
+async def test_of_two_who_raise_a_lease_to_one_epoch_one_has_it(database: Database, others_database: Database) -> None:
+    """Also where nobody had it before. The other is told so, or that the store could not say."""
+    mine, others = sql_stores(database), sql_stores(others_database)
+    for partition in range(ROUNDS):
+        for epoch in (1, 2, 3):
+            lease = TakenLease(TopicPartition(PARTITION.topic, partition), TOPIC_ID, epoch)
+            takers = {"a": mine, "b": others}
+            answers = await asyncio.gather(
+                *(stores.leases.take(SUBSCRIBER, [lease], name) for name, stores in takers.items()), return_exceptions=True
+            )
+            (owner,) = [name for name, answer in zip(takers, answers, strict=True) if answer == [True]]
+            assert all(answer in ([True], [False]) or isinstance(answer, Unavailable) for answer in answers)
+            assert await mine.leases.read(SUBSCRIBER, TOPIC_ID, partition) == Lease(epoch, 0, owner)
+
+
+async def test_a_message_is_fresh_for_one_of_two_partitions_only(database: Database, others_database: Database) -> None:
+    """One id on two partitions with two owners: one of them writes the intent."""
+    mine, others = sql_stores(database), sql_stores(others_database)
+    other_fence = Fence(SUBSCRIBER, TOPIC_ID, 4, 5)
+    await mine.take(FENCE)
+    await others.take(other_fence)
+    for number in range(ROUNDS):
+        found = await asyncio.gather(
+            mine.effects.claim(FENCE, f"m-{number}", HERE, within=MINUTE),
+            others.effects.claim(other_fence, f"m-{number}", HERE, within=MINUTE),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(answer, Fresh) for answer in found) == 1
+
+
+async def test_work_of_one_thread_is_grouped_and_one_failure_spares_the_others(database: Database) -> None:
+    """Pieces of work that wait together share a transaction; each answer is still its own."""
+    stores = sql_stores(database)
+    await stores.take()
+    stale = Fence(SUBSCRIBER, TOPIC_ID, 3, 4)
+    found = await asyncio.gather(
+        *(stores.effects.claim(stale if number % 3 == 0 else FENCE, f"m-{number}", HERE, within=MINUTE) for number in range(30)),
+        return_exceptions=True,
+    )
+    assert [isinstance(answer, Fenced) for answer in found] == [number % 3 == 0 for number in range(30)]
+    assert await rows_of(database, 5) == 20

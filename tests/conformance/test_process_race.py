@@ -1,0 +1,129 @@
+"""Two workers and one process: what each decides rests on what the other has decided before it (protocol.md, J)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from threading import Barrier, BrokenBarrierError
+
+import pytest
+from store_kit import FENCE, HANDLED, HERE, Stores, open_database, sql_stores
+
+from integration_fabric.backends.sql.database import Database
+from integration_fabric.canonical.entities import EntityRef
+from integration_fabric.messages.envelope import Coordinates
+from integration_fabric.messages.errors import FabricError
+from integration_fabric.messages.ids import MessageId
+from integration_fabric.messages.problems import Problem
+from integration_fabric.process_engine.ports import Decide, Desk
+from integration_fabric.process_engine.state import Instance, StepState, StepStatus
+from integration_fabric.runtime.ports import Fence
+from integration_fabric.runtime.subscriber import Handled
+
+PROCESS = "quote-to-activation"
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+OTHER = Fence(FENCE.subscriber, FENCE.topic_id, 4, 5)
+ROUNDS = 3
+MEET_S = 0.2
+"""How long one decision waits for the other to be under way, too; a database that lets only one be so keeps them apart."""
+
+
+@pytest.fixture
+def others_database(database_url: str) -> Iterator[Database]:
+    """A second connection to the same database, as another worker has it."""
+    with open_database(database_url) as database:
+        yield database
+
+
+async def both(database: Database, others_database: Database, number: int, mine: Decide, others: Decide) -> None:
+    """Two messages on two partitions, owned by two workers, decided at the same time; each until it is through."""
+    stores, other_stores = sql_stores(database), sql_stores(others_database)
+    await asyncio.gather(
+        handle(stores, FENCE, f"mine-{number}", mine), handle(other_stores, OTHER, f"others-{number}", others)
+    )
+
+
+async def handle(stores: Stores, fence: Fence, message_id: str, decide: Decide) -> Handled:
+    """As a lane does: again while the store says that it was unavailable."""
+    coordinates = Coordinates(HERE.topic, fence.partition, HERE.offset)
+    for _ in range(20):
+        with suppress(FabricError):
+            return await stores.instances.handle(fence, MessageId(message_id), coordinates, process=PROCESS, decide=decide)
+    raise AssertionError("never through")
+
+
+def meeting(barrier: Barrier) -> None:
+    with suppress(BrokenBarrierError):
+        barrier.wait(MEET_S)
+
+
+async def test_a_hold_and_the_change_that_ends_it_do_not_miss_each_other(database: Database, others_database: Database) -> None:
+    """A refusal is turned into a hold while the change comes by: the one sees the other, or the quote waits for ever."""
+    await sql_stores(database).take(FENCE)
+    await sql_stores(database).take(OTHER)
+    for number in range(ROUNDS):
+        ref, barrier = EntityRef("tax-code", f"T-{number}"), Barrier(2)
+        seen: dict[str, bool] = {}
+
+        def hold(desk: Desk, ref: EntityRef = ref, barrier: Barrier = barrier, seen: dict[str, bool] = seen, number: int = number) -> Handled:
+            seen["change"] = desk.changed_at(ref) is not None
+            meeting(barrier)
+            problem = Problem(entity=ref.entity, id=ref.id, field="f", code="c")
+            step = StepState("validate", StepStatus.HELD, problems=(problem,))
+            instance = Instance(PROCESS, 1, f"Q-{number}", "c", None, {}, NOW)
+            desk.save(replace(instance, steps={"validate": step}), sent=(), timers=())
+            return HANDLED
+
+        def change(desk: Desk, ref: EntityRef = ref, barrier: Barrier = barrier, seen: dict[str, bool] = seen) -> Handled:
+            desk.note_change(ref, NOW)
+            seen["hold"] = bool(desk.held_on(ref))
+            meeting(barrier)
+            return HANDLED
+
+        await both(database, others_database, number, hold, change)
+        assert seen["hold"] or seen["change"], "the hold was written beside the change that ends it"
+
+
+async def test_two_answers_to_one_instance_are_both_kept(database: Database, others_database: Database) -> None:
+    """Entitlements and onboarding answer at the same time, to two workers."""
+    await sql_stores(database).take(FENCE)
+    await sql_stores(database).take(OTHER)
+    for number in range(ROUNDS):
+        barrier, key = Barrier(2), f"Q-{number}"
+
+        def begin(desk: Desk, key: str = key) -> Handled:
+            desk.save(Instance(PROCESS, 1, key, "c", None, {}, NOW), sent=(), timers=())
+            return HANDLED
+
+        await handle(sql_stores(database), FENCE, f"begin-{number}", begin)
+
+        def answer(desk: Desk, step: str, key: str = key, barrier: Barrier = barrier) -> Handled:
+            instance = desk.by_key(key)
+            assert instance is not None
+            meeting(barrier)
+            desk.save(instance.with_step(StepState(step, StepStatus.DONE)), sent=(), timers=())
+            return HANDLED
+
+        await both(database, others_database, number, lambda d: answer(d, "entitlements"), lambda d: answer(d, "onboarding"))  # noqa: B023  both are called before the next round
+        (row,) = await sql_stores(database).instances.find(key=key)
+        assert set(row.instance.steps) == {"entitlements", "onboarding"}
+
+
+async def test_two_starts_of_one_key_make_one_instance(database: Database, others_database: Database) -> None:
+    await sql_stores(database).take(FENCE)
+    await sql_stores(database).take(OTHER)
+    for number in range(ROUNDS):
+        barrier, begun, key = Barrier(2), [], f"Q-{number}"
+
+        def start(desk: Desk, key: str = key, barrier: Barrier = barrier, begun: list[int] = begun) -> Handled:
+            if desk.by_key(key) is None:
+                meeting(barrier)
+                desk.save(Instance(PROCESS, 1, key, "c", None, {}, NOW), sent=[MessageId(f"{key}-validate")], timers=())
+                begun.append(1)
+            return HANDLED
+
+        await both(database, others_database, number, start, start)
+        assert len(await sql_stores(database).instances.find(key=key)) == 1

@@ -1,0 +1,21 @@
+"""One webhook sent three times makes one of each."""
+
+from __future__ import annotations
+
+from integration_fabric.testing.world import World
+from integration_fabric.wiring.drivers import Footprint
+
+
+async def test_a_webhook_sent_three_times_makes_one_of_each(world: World) -> None:
+    await world.drivers.webhook_copies(3)
+    before = await world.balances()
+
+    quote = await world.cpq.approve_quote()
+    await world.settle()
+
+    assert await quote.footprint() == Footprint(orders=1, subscriptions=1, entitlements=1, onboardings=1)
+    taken = {item.topic: item for item in await world.balances()}["cpq.quote-approved.v1"]
+    taken_before = {item.topic: item for item in before}["cpq.quote-approved.v1"]
+    assert taken.accepted - taken_before.accepted == 3
+    assert taken.outcomes["applied"] - taken_before.outcomes["applied"] == 1
+    assert taken.outcomes["duplicate"] - taken_before.outcomes["duplicate"] == 2
