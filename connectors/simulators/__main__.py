@@ -29,6 +29,7 @@ Control (no credential): GET /_control/health, GET /_control, GET|PUT /_control/
   /records?kind=K[&external_id=E], /calls[?external_id=E], /webhooks; POST /_control/reset[?vendor=VENDOR].
   VENDOR is one of {", ".join(VENDORS)}.
 Switches: {", ".join(Switches.model_fields)}.
+  offline resets each connection before its request is read; for a refused connection, run a vendor alone (--vendors) and end the process.
 State survives kill -9; switches and the idempotency of requests in flight do not. Exit codes: 0 ended by SIGTERM or SIGINT, 2 wrong usage.
 """
 

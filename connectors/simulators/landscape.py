@@ -14,7 +14,7 @@ from typing import Literal
 ChargeType = Literal["one_off", "recurring", "usage"]
 BillingPeriod = Literal["none", "month", "quarter", "year"]
 
-PRICE_BOOK_VERSION = "2025-1"
+PRICE_BOOK_VERSION = "2026-1"
 FIRST_QUOTE = 1001
 _PRODUCTS = 100
 _BUNDLES = 10

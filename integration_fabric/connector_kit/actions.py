@@ -109,7 +109,7 @@ def subscriber_name(system: System, command: type[Command]) -> str:
 def refusal(reply: Event) -> str:
     """The codes of a refusing reply, for people."""
     problems: Any = getattr(reply, "problems", ())
-    return ", ".join(f"{problem.code} {problem.id}".strip() for problem in problems)
+    return ", ".join(dict.fromkeys(f"{problem.code} {problem.id}".strip() for problem in problems))
 
 
 def links_of(event: Event, system: System) -> tuple[Link, ...]:

@@ -61,9 +61,9 @@ class HttpClient:
             **request: As httpx takes it: params, json, data, headers.
 
         Raises:
-            Unavailable: nothing was sent.
+            Unavailable: nothing was sent, or a read was not answered.
             UnknownOutcome: a write was sent and not answered, or answered with 5xx.
-            Transient: a read was not answered, or answered with 5xx.
+            Transient: a read was answered with 5xx.
             Throttled: 429, with what Retry-After says.
             BadCredential: 401.
         """
@@ -87,9 +87,8 @@ def failure_of_transport(error: httpx.TransportError, what: str, *, harmless: bo
         what: The call, for people.
         harmless: Whether the call changes nothing.
     """
-    if isinstance(error, _NEVER_SENT):
-        return Unavailable(f"{what}: {_reason(error)}")
-    failure = Transient if harmless else UnknownOutcome
+    # a read that nobody answered says nothing about the message: the system is away, and the lane waits for it
+    failure = Unavailable if harmless or isinstance(error, _NEVER_SENT) else UnknownOutcome
     return failure(f"{what}: {_reason(error)}")
 
 

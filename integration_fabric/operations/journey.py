@@ -77,7 +77,7 @@ def _entry(subscriber: str, transition: Transition) -> Entry:
 
 
 def _change(change: ProcessChanged) -> Entry:
-    problems = "; ".join(f"{problem.code} {problem.id}: {problem.hint}" for problem in change.problems)
+    problems = "; ".join(dict.fromkeys(f"{problem.code} {problem.id}: {problem.hint}" for problem in change.problems))
     step = f"at {change.step}" if change.step else ""
     return Entry(
         at=change.changed_at,

@@ -63,6 +63,24 @@ class Bounds:
     """Messages that one worker coroutine handles before the loop is let go."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """What is left to do for a subscriber in this worker."""
+
+    state: LoopState
+    behind: int
+    """Offsets that stand in its partitions and were not taken; transaction markers at the end of a partition may count."""
+    open: int
+    """Messages that were taken and have no outcome."""
+    settling: bool
+    """Whether something is being handled, committed or taken over."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing is left."""
+        return self.state is LoopState.RUNNING and not (self.behind or self.open or self.settling)
+
+
 class SubscriberLoop(Listener):
     """Runs one subscriber until it is drained or fails."""
 
@@ -117,9 +135,11 @@ class SubscriberLoop(Listener):
             or any(owned.progress.releasable or owned.fence is None for owned in self._owned.values())
         )
 
-    async def caught_up(self) -> bool:
-        """Whether nothing is left to do: all that stands in its partitions was taken, handled and committed. For tools and tests."""
-        return self.state is LoopState.RUNNING and not self.busy and await self._consumer.caught_up() and not self.busy
+    async def lag(self) -> Lag:
+        """What is left to do in its partitions. Asks the broker: for tools and tests. Raises Unavailable."""
+        behind = await self._consumer.behind() if self.state in {LoopState.RUNNING, LoopState.STOPPED} else 0
+        uncommitted = sum(owned.progress.open_count for owned in self._owned.values())
+        return Lag(self.state, behind, uncommitted, settling=self.busy or not self._owned)
 
     def partitions(self) -> Sequence[TopicPartition]:
         """Those that it handles."""

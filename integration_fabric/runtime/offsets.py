@@ -51,12 +51,6 @@ class CommitMetadata:
 
 
 @dataclass(slots=True)
-class _Entry(Generic[R]):
-    offset: int
-    result: R | None = None
-
-
-@dataclass(slots=True)
 class Progress(Generic[R]):
     """One partition: what was taken, what is done, what may be committed.
 
@@ -66,37 +60,40 @@ class Progress(Generic[R]):
 
     base: int
     """The offset that is committed next: everything below it is done."""
-    _order: deque[_Entry[R]] = field(default_factory=deque)
-    _open: dict[int, _Entry[R]] = field(default_factory=dict)
+    _order: deque[int] = field(default_factory=deque)
+    """Offsets that are taken and not released. Plain numbers, as an object for each would keep the garbage collector busy."""
+    _open: set[int] = field(default_factory=set)
+    _done: dict[int, R] = field(default_factory=dict)
     _highest: int = -1
 
     def take(self, offset: int) -> bool:
         """Note a record as taken; False where it was taken before or lies below the base: then it must not be handled."""
         if offset < self.base or offset <= self._highest:
             return False
-        entry: _Entry[R] = _Entry(offset)
-        self._order.append(entry)
-        self._open[offset] = entry
+        self._order.append(offset)
+        self._open.add(offset)
         self._highest = offset
         return True
 
     def complete(self, offset: int, result: R) -> None:
         """Note what became of a taken record. Raises KeyError where it is not open."""
-        self._open.pop(offset).result = result
+        self._open.remove(offset)
+        self._done[offset] = result
 
     def release(self) -> list[R]:
         """Take out the results with nothing open below them, in order, and move the base past them."""
         released: list[R] = []
-        order = self._order
-        while order and (result := order[0].result) is not None:
-            released.append(result)
-            self.base = order.popleft().offset + 1
+        order, done = self._order, self._done
+        while order and order[0] in done:
+            offset = order.popleft()
+            released.append(done.pop(offset))
+            self.base = offset + 1
         return released
 
     @property
     def releasable(self) -> bool:
         """Whether `release` would give something."""
-        return bool(self._order) and self._order[0].result is not None
+        return bool(self._order) and self._order[0] in self._done
 
     @property
     def kept_count(self) -> int:

@@ -143,8 +143,8 @@ class Consumer(Protocol):
         """The end of `hold`."""
         ...
 
-    async def caught_up(self) -> bool:
-        """Whether all that stands in its partitions now was handed out. Asks the broker: for tools and tests. Raises Unavailable."""
+    async def behind(self) -> int:
+        """How many offsets stand in its partitions that were not handed out. Asks the broker: for tools and tests. Raises Unavailable."""
         ...
 
     def snapshot(self) -> Snapshot:

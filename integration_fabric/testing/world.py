@@ -216,8 +216,11 @@ class World:
                 moving.append(f"poller {poller.name} cannot reach its system")
         for timer in self.timers:
             moving += ["timers"] if await timer.poll() else []
-        caught_up = await asyncio.gather(*(loop.caught_up() for loop in self.loops))
-        return moving + [loop.name for loop, done in zip(self.loops, caught_up, strict=True) if not done and loop.stop is None]
+        for loop in self.loops:
+            lag = await loop.lag()
+            if not lag.nothing and loop.stop is None:
+                moving.append(f"{loop.name} ({lag.state}, {lag.behind} behind, {lag.open} open{', settling' if lag.settling else ''})")
+        return moving
 
     def _raise_failures(self) -> None:
         for task in self.tasks:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from broker_kit import KafkaKit, Kit, MemoryKit, unique
 from store_kit import Stores, empty, memory_stores, open_database, sql_stores
 
 from integration_fabric.backends.sql.database import Database
+from integration_fabric.local import kafka
+from integration_fabric.local.errors import LocalError
+from integration_fabric.local.settings import LocalSettings
 
 MakeUrl = Callable[[str], str]
 
@@ -67,3 +71,48 @@ def stores(request: pytest.FixtureRequest, make_url: MakeUrl) -> Iterator[Stores
     else:
         with open_database(make_url(request.param)) as database:
             yield sql_stores(database)
+
+
+# -- brokers: memory, and a Kafka of this session
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Kafka of its own, gone at the end of the session."""
+    settings = LocalSettings(state_dir=tmp_path_factory.mktemp("kafka"))
+    try:
+        address = kafka.up(settings, lambda _: None)
+    except LocalError as error:
+        pytest.skip(f"no Kafka can be started here: {error}")
+    yield address.bootstrap
+    kafka.down(settings, lambda _: None)
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+async def kit(request: pytest.FixtureRequest) -> AsyncIterator[Kit]:
+    """A broker of each kind."""
+    kit: Kit = MemoryKit() if request.param == "memory" else KafkaKit(request.getfixturevalue("kafka_bootstrap"))
+    yield kit
+    await kit.close()
+
+
+@pytest.fixture
+async def topic(kit: Kit) -> str:
+    """A topic of one partition."""
+    name = unique("topic")
+    await kit.create_topic(name)
+    return name
+
+
+@pytest.fixture
+async def wide_topic(kit: Kit) -> str:
+    """A topic of two partitions."""
+    name = unique("wide")
+    await kit.create_topic(name, 2)
+    return name
+
+
+@pytest.fixture
+def group() -> str:
+    """A group that nobody else is in."""
+    return unique("group")

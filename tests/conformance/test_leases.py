@@ -109,3 +109,10 @@ async def test_an_old_epoch_voids_no_stop(stores: Stores) -> None:
 async def test_a_partition_that_nobody_has_taken_cannot_be_written_for(stores: Stores) -> None:
     with pytest.raises(Fenced):
         await stores.leases.stop(Fence(SUBSCRIBER, TOPIC_ID, 3, 0), stop(7))
+
+
+async def test_a_stop_is_written_whatever_its_message_holds(stores: Stores) -> None:
+    await stores.take()
+    await stores.leases.stop(FENCE, Stop(PARTITION, 7, b"", "c" * 500, "nul \x00, half a letter \ud800, " + "long" * 10_000))
+    (found,) = await stores.leases.stops(SUBSCRIBER, [lease(5)], {PARTITION: 8})
+    assert found.message.startswith("nul ")

@@ -29,9 +29,9 @@ async def judged(call: Awaitable[T]) -> T:
 
     Raises:
         TrytonRefused: As the client raises it: Tryton said no.
-        Transient: Another transaction was in the way, or a read was not answered or failed.
+        Transient: Another transaction was in the way, or a read was answered with 5xx.
         UnknownOutcome: A write was sent and not answered, or answered with 5xx.
-        Unavailable: Nothing was sent.
+        Unavailable: Nothing was sent, or a read was not answered.
         Throttled: 429.
         BadCredential: 401, or 403: the key's user lacks a right.
         VendorDrift: An answer that says neither yes nor no in Tryton's way.

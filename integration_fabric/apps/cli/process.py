@@ -93,4 +93,5 @@ def _step(row: InstanceRow) -> str:
 def _exception(row: InstanceRow) -> str:
     problems = [problem for step in row.instance.open_steps() for problem in step.problems]
     late = [step.name for step in row.instance.open_steps() if step.late]
-    return "; ".join([*(f"{problem.code} {problem.id}" for problem in problems), *(f"no answer to {name}" for name in late)])
+    causes = dict.fromkeys(f"{problem.code} {problem.id}" for problem in problems)
+    return "; ".join([*causes, *(f"no answer to {name}" for name in late)])

@@ -122,9 +122,9 @@ class OwnerThread(Consumer):
         """Give them a new local epoch."""
         return await self._ask(lambda: self._retake(partitions))
 
-    async def caught_up(self) -> bool:
-        """Whether all that stands in its partitions now was handed out."""
-        return await self._ask(self._caught_up)
+    async def behind(self) -> int:
+        """How many offsets were not handed out."""
+        return await self._ask(self._behind)
 
     def hold(self) -> None:
         """Hand out nothing for now."""
@@ -288,20 +288,18 @@ class OwnerThread(Consumer):
             metadata = None
         return CommittedOffset(item.offset, metadata, foreign=bool(item.metadata) and metadata is None)
 
-    def _caught_up(self) -> bool:
-        if self._waiting or self._buffer or not self._epochs:
-            return False
+    def _behind(self) -> int:
         ours = self._kafka(list(self._epochs))
         try:
             positions = {TopicPartition(at.topic, at.partition): at.offset for at in self._consumer.position(ours)}
+            found = len(self._buffer)
             for partition in ours:
                 low, high = self._consumer.get_watermark_offsets(partition, timeout=2.0)
                 at = positions[TopicPartition(partition.topic, partition.partition)]
-                if high > max(at, low):
-                    return False
+                found += max(0, high - max(at, low))
         except KafkaException as error:
             raise Unavailable(f"ends of the partitions of {self._group}: {error}") from error
-        return True
+        return found
 
     def _go(self, positions: Mapping[TopicPartition, int | None]) -> None:
         ours = {partition: offset for partition, offset in positions.items() if partition in self._epochs}

@@ -19,15 +19,22 @@ T = TypeVar("T")
 BATCH = 1000
 """Records taken in one turn."""
 REVOKE_BOUND = timedelta(seconds=4)
-"""How long a rebalance waits for the listener, in real time, as on Kafka."""
+"""As on Kafka."""
 
 
 class MemoryConsumer(Consumer):
     """Implements `runtime.ports.Consumer`. What happens to it is said by `freeze`, `thaw`, `lose` and `crash`."""
 
-    def __init__(self, *, broker: MemoryBroker, group: str, batch: int = BATCH) -> None:
-        """Make it; it is no member before `start`."""
-        self._broker, self._group, self._batch = broker, group, batch
+    def __init__(self, *, broker: MemoryBroker, group: str, batch: int = BATCH, revoke_bound: timedelta = REVOKE_BOUND) -> None:
+        """Make it; it is no member before `start`.
+
+        Args:
+            broker: Where its topics are.
+            group: The consumer group.
+            batch: How many records it takes in one turn.
+            revoke_bound: How long a rebalance waits for the listener, in real time.
+        """
+        self._broker, self._group, self._batch, self._revoke_bound = broker, group, batch, revoke_bound
         self._topics: tuple[str, ...] = ()
         self._topic_ids: Mapping[str, str] = {}
         self._listener: Listener | None = None
@@ -76,11 +83,9 @@ class MemoryConsumer(Consumer):
         self._held = False
         self.wake()
 
-    async def caught_up(self) -> bool:
-        """Whether all that stands in its partitions was handed out."""
-        if self._waiting or not self._epochs:
-            return False
-        return all(self._positions[partition] >= self._broker.end(partition) for partition in self._epochs)
+    async def behind(self) -> int:
+        """How many offsets were not handed out."""
+        return sum(self._broker.end(partition) - self._positions.get(partition, 0) for partition in self._epochs)
 
     def snapshot(self) -> Snapshot:
         """The latest turn's."""
@@ -209,7 +214,7 @@ class MemoryConsumer(Consumer):
     async def _revoke(self, partitions: Sequence[TopicPartition]) -> None:
         assert self._listener is not None
         with suppress(TimeoutError):
-            async with asyncio.timeout(REVOKE_BOUND.total_seconds()):
+            async with asyncio.timeout(self._revoke_bound.total_seconds()):
                 await self._listener.revoked(partitions)
 
     def _take(self) -> list[Record]:

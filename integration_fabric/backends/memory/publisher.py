@@ -26,7 +26,9 @@ class MemoryPublisher(Publisher):
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
         """Publish all of them."""
         records = [encode_envelope(envelope, self._codec) for envelope in envelopes]
-        self._broker.topic_ids([record.topic for record in records])
+        missing = {record.topic for record in records}.difference(self._broker.topics())
+        if missing:
+            raise Unavailable(f"{', '.join(sorted(missing))}: not acknowledged (there is no such topic); make it with `fabric topics apply`")
         await asyncio.sleep(0)
         failing = bool(self._failures)
         for record in records[: self._failures.pop(0)] if failing else records:

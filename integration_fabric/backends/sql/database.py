@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
 from integration_fabric.backends.sql import migrations
@@ -127,7 +127,7 @@ class Database:
             return work, None, self._named(error)
 
     def _named(self, error: Exception) -> Exception:
-        if isinstance(error, DBAPIError | SQLAlchemyError):
+        if isinstance(error, SQLAlchemyError) and not isinstance(error, DataError):  # a value that does not fit never will
             return Unavailable(f"store {self._shown()}: {str(error).splitlines()[0]}")
         return error
 

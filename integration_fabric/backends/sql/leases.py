@@ -94,9 +94,14 @@ class SqlLeases(Leases):
                 "offset": stop.offset,
             }
             connection.execute(delete(STOPS).filter_by(**key))
-            connection.execute(insert(STOPS).values(**key, key=stop.key, code=stop.code, message=stop.message))
+            connection.execute(insert(STOPS).values(**key, key=stop.key, code=_storable(stop.code)[:200], message=_storable(stop.message)))
 
         await self._database.run(work)
+
+
+def _storable(text: str) -> str:
+    """Text as every database takes it: a stop must be written whatever stands in the failure's message."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "�")
 
 
 def _sorted(taken: Sequence[TakenLease]) -> list[TakenLease]:

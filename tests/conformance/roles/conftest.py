@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import pytest
@@ -36,7 +36,7 @@ HEALTHY: Mapping[str, Any] = {
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`job`: every command, the ERP's also on a real Tryton. `erp`: Tryton's connector on both. `simulated_job`: where faults can be switched."""
+    """`job`: every command, the ERP's also on a real Tryton, unless `faults` are to be switched. `erp`: Tryton's connector on both."""
     real = [pytest.mark.tryton]
     if "job" in metafunc.fixturenames:
         simulated = [pytest.param((job, SIMULATED), id=f"{job.vendor}-{job.name}") for job in JOBS]
@@ -58,7 +58,9 @@ def simulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "connectors.simulators", "--port", str(port), "--state", str(state / "databases")]
     process = processes.start("simulators", command, state_dir=state, cwd=ROOT)
     try:
-        processes.await_ready(process, lambda: _answers(f"{url}/_control/health"), within=WITHIN, log=processes.log_path(state, "simulators"))
+        processes.await_ready(
+            process, lambda: _answers(f"{url}/_control/health"), within=WITHIN, log=processes.log_path(state, "simulators")
+        )
         yield url
     finally:
         processes.stop(process, within=WITHIN)
@@ -77,7 +79,8 @@ def real_tryton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     settings = LocalSettings(state_dir=tmp_path_factory.mktemp("tryton"))
     address = tryton.up(settings, print)
     try:
-        yield Site(address.url, address.key, database=address.database, category=address.category)
+        file = tryton.database_file(settings)
+        yield Site(address.url, address.key, database=address.database, category=address.category, database_file=file)
     finally:
         tryton.down(settings)
 
@@ -106,7 +109,10 @@ def kept() -> Callable[[str], dict[str, Any]]:
     return lambda site: found.setdefault(site, {})
 
 
-MakeBench = Callable[[str, str], Any]
+class MakeBench(Protocol):
+    """Plugs a vendor's connector into its simulator, or into the real system."""
+
+    async def __call__(self, vendor: str, where: str = SIMULATED) -> Bench: ...
 
 
 @pytest.fixture
@@ -134,15 +140,25 @@ def job(request: pytest.FixtureRequest) -> Job:
 async def bench(request: pytest.FixtureRequest, make_bench: MakeBench, job: Job) -> Bench:
     """The connector of the job, on the system that the job is tried on."""
     where = request.node.callspec.params["job"][1]
-    made: Bench = await make_bench(job.vendor, where)
-    return made
+    return await make_bench(job.vendor, where)
 
 
 @pytest.fixture
 async def erp(request: pytest.FixtureRequest, make_bench: MakeBench) -> Bench:
     """Tryton's connector, on a simulator and on a real one."""
-    made: Bench = await make_bench("tryton", request.param)
-    return made
+    return await make_bench("tryton", request.param)
+
+
+@pytest.fixture
+async def simulated_erp(make_bench: MakeBench) -> Bench:
+    """Tryton's connector on a simulator, which lists the calls that reached it, and keeps no reference unique."""
+    return await make_bench("tryton")
+
+
+@pytest.fixture
+async def real_erp(make_bench: MakeBench) -> Bench:
+    """Tryton's connector on a real Tryton."""
+    return await make_bench("tryton", REAL)
 
 
 @pytest.fixture

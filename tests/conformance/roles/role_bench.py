@@ -1,4 +1,4 @@
-"""What the role suites stand on: systems that run, connectors plugged into them, commands with fresh ids, and a desk that carries them out."""
+"""What the role suites stand on: running systems, connectors plugged into them, fresh ids, and a desk that carries commands out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -45,6 +46,7 @@ from integration_fabric.runtime.subscriber import Delivery, Handled
 
 Pause = Callable[[float], Awaitable[None]]
 
+NOW = SystemClock().now
 STARTS_ON = date(2026, 1, 15)
 ENDS_ON = date(2027, 1, 14)
 
@@ -87,6 +89,8 @@ class Site:
     database: str = "tryton"
     category: int | None = None
     """Of a real Tryton: the accounting category that products book through."""
+    database_file: Path | None = None
+    """Of a real Tryton: to be in its way."""
 
 
 @dataclass(frozen=True)
@@ -178,11 +182,11 @@ class Bench:
 
 def context(command: Command, client: Any, message_id: str) -> Context[Any]:
     """What an action may know besides its command."""
-    return Context(_envelope(command, message_id), client, attempt=1, now=datetime.now(UTC))
+    return Context(_envelope(command, message_id), client, attempt=1, now=NOW())
 
 
 def _envelope(command: Command, message_id: str) -> Envelope:
-    return Envelope(body=command, id=MessageId(message_id), source="/tests", time=datetime.now(UTC), correlation_id=fresh("correlation"))
+    return Envelope(body=command, id=MessageId(message_id), source="/tests", time=NOW(), correlation_id=fresh("correlation"))
 
 
 # The desk
@@ -218,7 +222,7 @@ class Desk:
             coordinates=Coordinates(command.topic, 0, self._offset),
             fence=fence,
             attempt=1,
-            now=datetime.now(UTC),
+            now=NOW(),
             encode=Outputs(subscriber=running.name, codec=self._codec, clock=SystemClock()),
             pause=pause or _at_once,
         )

@@ -12,7 +12,7 @@ from role_bench import ENDS_ON, STARTS_ON, Bench, fresh, order_line
 from connectors.erp.tryton.records import NewCustomer, NewProduct
 from integration_fabric.messages.base import Command
 from integration_fabric.messages.entitlements import EntitlementLine, GrantEntitlements
-from integration_fabric.messages.ids import ContractId, CustomerId, LegalEntity, OrderId, QuoteId, SubscriptionId
+from integration_fabric.messages.ids import CustomerId, LegalEntity, OrderId, QuoteId
 from integration_fabric.messages.onboardings import StartOnboarding
 from integration_fabric.messages.orders import ActivateOrder, CancelOrder, CreateOrder
 from integration_fabric.messages.quotes import BillingPeriod, ChargeType
@@ -208,5 +208,3 @@ JOBS: tuple[Job, ...] = (
     Job("activate-order", "tryton", activate_order, _activated),
     Job("cancel-order", "tryton", cancel_order, _cancelled_orders),
 )
-
-__all__ = ["JOBS", "NO", "ContractId", "Job", "Market", "SubscriptionId"]

@@ -168,11 +168,11 @@ async def test_a_wrong_key_is_a_bad_credential(job: Job, bench: Bench, desk: Des
     await nothing_done(job, bench, command, before)
 
 
-async def test_a_reset_before_anything_was_sent_is_transient(job: Job, bench: Bench, desk: Desk, faults: SimulatorControl) -> None:
+async def test_a_read_that_nobody_answers_is_unavailable(job: Job, bench: Bench, desk: Desk, faults: SimulatorControl) -> None:
     command, before = await job.make(bench), await writes_so_far(bench)
     await faults.set_faults(job.vendor, offline=True)
 
-    with pytest.raises(Transient):
+    with pytest.raises(Unavailable):
         await desk.carry_out(bench, command)
 
     await faults.set_faults(job.vendor, offline=False)
