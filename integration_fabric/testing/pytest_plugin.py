@@ -5,6 +5,7 @@ Use it with `pytest_plugins = ["integration_fabric.testing.pytest_plugin"]` in t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -60,9 +61,15 @@ def landscape_settings(landscape_dir: Path, is_real: bool) -> Iterator[Settings]
         if is_real:
             apply_topics(settings)
             push_schemas(settings)
+        asyncio.run(_load(settings))
         yield settings
     finally:
         local_systems.down(lambda _: None)
+
+
+async def _load(settings: Settings) -> None:
+    async with open_drivers(settings) as drivers:
+        await drivers.load_master_data(landscape())
 
 
 @pytest_asyncio.fixture
@@ -71,7 +78,6 @@ async def world(landscape_settings: Settings, is_real: bool) -> AsyncIterator[Wo
     clock = ForwardClock()
     async with AsyncExitStack() as stack:
         drivers = await stack.enter_async_context(open_drivers(landscape_settings))
-        await drivers.load_master_data(landscape())
         opened = (
             open_fabric(landscape_settings, parts=("all",), clock=clock) if is_real else open_memory_fabric(landscape_settings, clock=clock)
         )

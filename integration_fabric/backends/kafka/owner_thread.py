@@ -229,10 +229,11 @@ class OwnerThread(Consumer):
                     command = self._commands.get_nowait()
                 except queue.Empty:
                     return
-            try:
-                command.answer.set_result(command.call())
-            except Exception as error:  # noqa: BLE001  it belongs to whoever asked
-                command.answer.set_exception(error)
+            if command.answer.set_running_or_notify_cancel():  # whoever asked may have stopped waiting
+                try:
+                    command.answer.set_result(command.call())
+                except Exception as error:  # noqa: BLE001  it belongs to whoever asked
+                    command.answer.set_exception(error)
             command = None
 
     def _read(self, messages: Sequence[KafkaMessage], records: list[Record]) -> None:
