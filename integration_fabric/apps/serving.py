@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 import uvicorn
@@ -17,7 +17,9 @@ from integration_fabric.messages.errors import UsageProblem
 from integration_fabric.wiring.settings import WorkerSettings
 
 
-def health_routes(health: Callable[[], dict[str, object]]) -> list[Route]:
+def health_routes(
+    health: Callable[[], dict[str, object]], status_of: Callable[[], Awaitable[dict[str, object]]] | None = None
+) -> list[Route]:
     """`/health/live`, `/health/ready`, `/status` and `/metrics`."""
 
     async def live(_: Request) -> Response:
@@ -28,7 +30,7 @@ def health_routes(health: Callable[[], dict[str, object]]) -> list[Route]:
         return JSONResponse({"ready": is_ready}, status_code=200 if is_ready else 503)
 
     async def status(_: Request) -> Response:
-        return JSONResponse(health())
+        return JSONResponse(await status_of() if status_of else health())
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

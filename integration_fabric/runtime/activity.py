@@ -1,71 +1,161 @@
-"""The activity log's records: one per commit, with what each message became. Pure; the committer puts them into its transaction."""
+"""The activity log: what each message became, in one record for each commit. Pure; the subscriber loop and the committer call it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from integration_fabric.messages.envelope import Envelope, text_headers
-from integration_fabric.messages.fabric import Activity, Transition
+from integration_fabric.messages.fabric import Activity
 from integration_fabric.messages.ids import deterministic_id
-from integration_fabric.runtime.envelopes import encode_envelope, message_id_of
-from integration_fabric.runtime.executor import Result
+from integration_fabric.runtime.envelopes import message_id_of, to_outgoing
+from integration_fabric.runtime.executor import DeadLetter, Result
+from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Codec
-from integration_fabric.runtime.records import Outgoing
+from integration_fabric.runtime.records import Outgoing, TopicPartition
 
 MAX_TRANSITIONS = 1000
-"""In one record; at about 400 bytes each it stays well below the 1 MiB that a broker takes."""
+"""In one record; at about 200 bytes each they are far below what a broker takes."""
+MAX_TRANSITIONS_BYTES = 500_000
+"""In one record, the last one aside, for those that are larger."""
+MAX_DETAIL_CHARS = 1000
 
 
-def activity_records(results: Sequence[Result], *, subscriber: str, worker: str, now: datetime, codec: Codec) -> list[Outgoing]:
-    """Encode the activity of one commit, in order."""
-    return [
-        _record(results[start : start + MAX_TRANSITIONS], subscriber=subscriber, worker=worker, now=now, codec=codec)
-        for start in range(0, len(results), MAX_TRANSITIONS)
-    ]
+@dataclass(slots=True, eq=False)
+class Settled:
+    """What a message became, until that is committed.
+
+    Its entry in the activity log is written here already: so thousands of messages that wait for a commit keep no record, no
+    headers and no typed event alive, which the garbage collector would look through again and again.
+    """
+
+    partition: TopicPartition
+    offset: int
+    kind: OutcomeKind
+    duration_ms: float
+    outputs: tuple[Outgoing, ...]
+    transition: bytes
+    """Its entry in the activity log."""
+    dead_letter: DeadLetter | None
+    extra: Outgoing | None
+    """The record for the dead-letter topic."""
 
 
-def _record(results: Sequence[Result], *, subscriber: str, worker: str, now: datetime, codec: Codec) -> Outgoing:
-    body = Activity.model_construct(
-        subscriber=subscriber,
-        worker=worker,
-        committed_at=now,
-        transitions=tuple(_transition(result) for result in results),
-        aggregate_version=int(now.timestamp() * 1_000_000),
+def settle(result: Result, partition: TopicPartition, codec: Codec) -> Settled:
+    """Keep of a result what its commit needs."""
+    handled = result.handled
+    return Settled(
+        partition,
+        result.record.offset,
+        handled.kind,
+        result.duration_ms,
+        handled.outputs,
+        _transition(result, codec),
+        result.dead_letter,
+        result.extra,
     )
-    first = results[0].record
+
+
+def _transition(result: Result, codec: Codec) -> bytes:
+    record, envelope, handled = result.record, result.envelope, result.handled
+    if envelope is None:
+        return _unread_transition(result, codec)
+    return codec.encode_transition(
+        {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "key": record.key,
+            "message_id": envelope.id,
+            "message_type": envelope.body.schema_name,
+            "correlation_id": envelope.correlation_id,
+            "causation_id": envelope.causation_id,
+            "business_keys": envelope.business_keys,
+            "system": envelope.system,
+            "from_state": "",
+            "outcome": handled.kind.value,
+            "detail": _detail(handled.detail),
+            "code": result.dead_letter.code if result.dead_letter else None,
+            "attempts": result.attempts,
+            "published_at": envelope.time,
+            "started_at": result.began_at,
+            "duration_ms": result.duration_ms,
+            "outputs": handled.output_types,
+        }
+    )
+
+
+def _unread_transition(result: Result, codec: Codec) -> bytes:
+    """Of a record that could not be read: what its headers and Kafka say of it."""
+    record, handled = result.record, result.handled
+    headers = text_headers(record.headers)
+    return codec.encode_transition(
+        {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "key": record.key,
+            "message_id": message_id_of(record, headers),
+            "message_type": "",
+            "correlation_id": headers.get("ce_correlationid", ""),
+            "causation_id": None,
+            "business_keys": {},
+            "system": None,
+            "from_state": "",
+            "outcome": handled.kind.value,
+            "detail": _detail(handled.detail),
+            "code": result.dead_letter.code if result.dead_letter else None,
+            "attempts": result.attempts,
+            "published_at": datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC),
+            "started_at": result.began_at,
+            "duration_ms": result.duration_ms,
+            "outputs": handled.output_types,
+        }
+    )
+
+
+def _detail(text: str) -> str:
+    """Cut, and without halves of surrogate pairs, which no record can carry: it may be any exception's text."""
+    return text[:MAX_DETAIL_CHARS].encode("utf-8", "replace").decode() if text else text
+
+
+def activity_records(settled: Sequence[Settled], *, subscriber: str, worker: str, now: datetime, codec: Codec) -> list[Outgoing]:
+    """Encode the activity of one commit, in order."""
+    return [_record(part, subscriber=subscriber, worker=worker, now=now, codec=codec) for part in _parts(settled)]
+
+
+def _parts(settled: Sequence[Settled]) -> Iterator[Sequence[Settled]]:
+    """What goes into one record each."""
+    start, size = 0, 0
+    for end, item in enumerate(settled, 1):
+        size += len(item.transition)
+        if size >= MAX_TRANSITIONS_BYTES or end - start == MAX_TRANSITIONS:
+            yield settled[start:end]
+            start, size = end, 0
+    if start < len(settled):
+        yield settled[start:]
+
+
+def _record(settled: Sequence[Settled], *, subscriber: str, worker: str, now: datetime, codec: Codec) -> Outgoing:
+    version = int(now.timestamp() * 1_000_000)
+    first = settled[0]
     envelope = Envelope(
-        body=body,
-        id=deterministic_id("activity", subscriber, first.topic, str(first.partition), str(first.offset), str(len(results))),
+        body=Activity(subscriber=subscriber, worker=worker, committed_at=now, aggregate_version=version),
+        id=deterministic_id(
+            "activity", subscriber, first.partition.topic, str(first.partition.partition), str(first.offset), str(len(settled))
+        ),
         source=f"/subscribers/{subscriber}",
         time=now,
         correlation_id=subscriber,
     )
-    return encode_envelope(envelope, codec)
-
-
-def _transition(result: Result) -> Transition:
-    record, envelope, dead = result.record, result.envelope, result.dead_letter
-    handled = result.handled
-    headers = text_headers(record.headers) if envelope is None else {}
-    return Transition.model_construct(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=record.key,
-        message_id=envelope.id if envelope else message_id_of(record, headers),
-        message_type=envelope.body.schema_name if envelope else "",
-        correlation_id=envelope.correlation_id if envelope else headers.get("ce_correlationid", ""),
-        causation_id=envelope.causation_id if envelope else None,
-        business_keys=dict(envelope.business_keys) if envelope else {},
-        system=envelope.system if envelope else None,
-        from_state="",
-        outcome=handled.kind.value,
-        detail=handled.detail[:1000],
-        code=dead.code if dead else None,
-        attempts=result.attempts,
-        published_at=envelope.time if envelope else datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC),
-        started_at=result.began_at,
-        duration_ms=result.duration_ms,
-        outputs=handled.output_types,
+    value = codec.encode_activity(
+        {
+            "subscriber": subscriber,
+            "worker": worker,
+            "committed_at": now,
+            "transitions": [item.transition for item in settled],
+            "aggregate_version": version,
+        }
     )
+    return to_outgoing(envelope, value, codec)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from integration_fabric.runtime.activity import activity_records
+from integration_fabric.runtime.activity import Settled, activity_records
 from integration_fabric.runtime.backing import Backing
-from integration_fabric.runtime.executor import Result
 from integration_fabric.runtime.offsets import CommitMetadata
 from integration_fabric.runtime.ownership import Owned
 from integration_fabric.runtime.ports import Aborted, Commit, Refused, ResultUnknown
@@ -26,7 +26,7 @@ RETRY_DELAY_S = 0.05
 class Batch:
     """Results that are committed together, by partition, each in offset order."""
 
-    results: dict[TopicPartition, tuple[Owned, list[Result]]] = field(default_factory=dict)
+    results: dict[TopicPartition, tuple[Owned, list[Settled]]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.results)
@@ -79,34 +79,27 @@ class Committer:
                     break
             return batch
 
-    def _outputs(self, results: Sequence[Result]) -> list[Outgoing]:
-        outputs = [output for result in results for output in result.handled.outputs]
+    def _outputs(self, results: Sequence[Settled]) -> list[Outgoing]:
+        outputs = [output for result in results for output in result.outputs]
         outputs += [result.extra for result in results if result.extra is not None]
         outputs += activity_records(results, subscriber=self._subscriber, worker=self._worker, now=self._clock.now(), codec=self._codec)
         return outputs
 
-    def _offsets(self, results: Mapping[TopicPartition, tuple[Owned, list[Result]]]) -> dict[TopicPartition, tuple[int, str]]:
+    def _offsets(self, results: Mapping[TopicPartition, tuple[Owned, list[Settled]]]) -> dict[TopicPartition, tuple[int, str]]:
         offsets = {}
         for partition, (owned, found) in results.items():
             assert owned.fence is not None
-            base = found[-1].record.offset + 1
+            base = found[-1].offset + 1
             offsets[partition] = (base, CommitMetadata(base, owned.fence.epoch, owned.serial, self._store_id).encode())
         return offsets
 
-    def _count(self, results: Sequence[Result]) -> None:
-        handled = metrics.HANDLED
-        histogram = metrics.HANDLING.labels(self._subscriber)
-        tally: dict[str, int] = {}
-        for result in results:
-            kind = result.handled.kind.value
-            tally[kind] = tally.get(kind, 0) + 1
-            histogram.observe(result.duration_ms / 1000)
-            if result.dead_letter is not None:
-                dead = result.dead_letter
-                position = str(result.record.coordinates)
-                LOG.dead_lettered(self._subscriber, dead.envelope, position=position, code=dead.code, why=dead.message)
-        for kind, count in tally.items():
-            handled.labels(self._subscriber, kind).inc(count)
+    def _count(self, results: Sequence[Settled]) -> None:
+        for kind, count in Counter(result.kind for result in results).items():
+            metrics.HANDLED.labels(self._subscriber, kind.value).inc(count)
+        metrics.HANDLING.labels(self._subscriber).observe_all([result.duration_ms / 1000 for result in results])
+        for dead in (result.dead_letter for result in results if result.dead_letter is not None):
+            position = str(dead.record.coordinates)
+            LOG.dead_lettered(self._subscriber, dead.envelope, position=position, code=dead.code, why=dead.message)
 
 
 class UnknownBatch(Exception):

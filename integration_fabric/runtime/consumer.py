@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
 from integration_fabric.messages.errors import FabricError, FailureClass, Fenced
+from integration_fabric.runtime.activity import settle
 from integration_fabric.runtime.backing import Backing
 from integration_fabric.runtime.committer import COMMIT_INTERVAL_S, Batch, Committer, UnknownBatch
 from integration_fabric.runtime.executor import Abandoned, DeadLetter, Executor, Result
@@ -103,6 +104,7 @@ class SubscriberLoop(Listener):
             backing.leases,
             backing.clock,
         )
+        self._codec = backing.codec
         self._executor = Executor(running=running, codec=backing.codec, clock=backing.clock, bury=bury)
         self._transaction = asyncio.Lock()
         self._takeover = Takeover(subscriber=running.name, backing=backing, transaction=self._transaction)
@@ -125,6 +127,11 @@ class SubscriberLoop(Listener):
         return self._running.name
 
     @property
+    def topics(self) -> Sequence[str]:
+        """What it reads."""
+        return sorted({kind.topic for kind in self._running.reads})
+
+    @property
     def busy(self) -> bool:
         """Whether anything is in its lanes, done and not committed, or being taken over."""
         return bool(
@@ -135,11 +142,19 @@ class SubscriberLoop(Listener):
             or any(owned.progress.releasable or owned.fence is None for owned in self._owned.values())
         )
 
-    async def lag(self) -> Lag:
-        """What is left to do in its partitions. Asks the broker: for tools and tests. Raises Unavailable."""
-        behind = await self._consumer.behind() if self.state in {LoopState.RUNNING, LoopState.STOPPED} else 0
-        uncommitted = sum(owned.progress.open_count for owned in self._owned.values())
-        return Lag(self.state, behind, uncommitted, settling=self.busy or not self._owned)
+    async def lag(self, ends: Mapping[TopicPartition, int]) -> Lag:
+        """What is left to do in its partitions: for tools and tests.
+
+        Args:
+            ends: The offset after the last record of each partition, as the broker says.
+
+        Raises:
+            Unavailable: the consumer has ended.
+        """
+        positions = await self._consumer.positions() if self._owned else {}
+        behind = sum(max(0, ends.get(partition, 0) - position) for partition, position in positions.items())
+        open_count = sum(owned.progress.open_count for owned in self._owned.values())
+        return Lag(self.state, behind, open_count, settling=self.busy or not self._owned)
 
     def partitions(self) -> Sequence[TopicPartition]:
         """Those that it handles."""
@@ -148,7 +163,7 @@ class SubscriberLoop(Listener):
     async def run(self) -> None:
         """Take part in the group until `drain`. Raises what makes the consumer or a takeover impossible."""
         self._failure = asyncio.get_running_loop().create_future()
-        topics = sorted({kind.topic for kind in self._running.reads})
+        topics = self.topics
         workers = [asyncio.create_task(self._work()) for _ in range(self._running.policy.in_flight)]
         committing = asyncio.create_task(self._commits())
         draining = asyncio.create_task(self._drained())
@@ -367,7 +382,7 @@ class SubscriberLoop(Listener):
     def _complete(self, owned: Owned, result: Result) -> None:
         if not self._is_mine(owned):
             return
-        owned.progress.complete(result.record.offset, result)
+        owned.progress.complete(result.record.offset, settle(result, owned.partition, self._codec))
         if owned.progress.releasable:
             self._dirty.set()
 

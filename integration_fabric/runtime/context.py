@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from integration_fabric.messages.envelope import Envelope
 
 N_co = TypeVar("N_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context(Generic[N_co]):
-    """One delivery of one message.
+    """One delivery of one message. It is not to be changed; as for an envelope, the type checker sees to that.
 
     Args:
         envelope: The message with its headers.
@@ -23,11 +23,11 @@ class Context(Generic[N_co]):
         generation: Which effect it is of this message, from 0; a new one only once the previous is known to have had none.
     """
 
-    envelope: Envelope
+    envelope: Final[Envelope]
     needs: N_co
-    attempt: int
-    now: datetime
-    generation: int = 0
+    attempt: Final[int]
+    now: Final[datetime]
+    generation: Final[int] = 0
 
     def key(self, *parts: str) -> str:
         """Make an idempotency key for one outside call: the same over retries, crashes and replays of one generation."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.envelope import Envelope, read_business_keys, text_headers, to_headers
@@ -28,24 +29,23 @@ def read_envelope(record: Record, codec: Codec, kinds: Mapping[str, type[Message
     kind = kinds.get(record.topic)
     if kind is None or record.value is None:
         raise Undecodable(f"{record.coordinates}: no value, or a topic that is not read here")
+    body = codec.decode(record.value, kind)
     headers = text_headers(record.headers)
     get = headers.get
     identity = message_id_of(record, headers)
-    causation = get("ce_causationid")
-    system = get("ce_system")
-    return Envelope(
-        body=codec.decode(record.value, kind),
-        id=identity,
-        source=get("ce_source", ""),
-        time=_time_of(record, get("ce_time")),
-        correlation_id=get("ce_correlationid") or identity,
-        causation_id=MessageId(causation) if causation else None,
-        system=System(system) if system else None,
-        legal_entity=get("ce_legalentity"),
-        business_keys=read_business_keys(get("ce_businesskeys", "")),
-        traceparent=get("traceparent"),
-        tracestate=get("tracestate"),
-        position=record.coordinates,
+    return Envelope(  # by position, which is the faster by far
+        body,
+        identity,
+        get("ce_source", ""),
+        _time_of(record, get("ce_time")),
+        get("ce_correlationid") or identity,
+        cast("MessageId | None", get("ce_causationid") or None),
+        cast("System | None", get("ce_system") or None),
+        get("ce_legalentity"),
+        read_business_keys(get("ce_businesskeys", "")),
+        get("traceparent"),
+        get("tracestate"),
+        record.coordinates,
     )
 
 
@@ -100,8 +100,12 @@ class Outputs:
 
 def encode_envelope(envelope: Envelope, codec: Codec) -> Outgoing:
     """Encode one message. Raises ContractBroken."""
+    return to_outgoing(envelope, codec.encode(envelope.body), codec)
+
+
+def to_outgoing(envelope: Envelope, value: bytes, codec: Codec) -> Outgoing:
+    """Make the record of a message whose body is encoded. Raises ContractBroken where it is too large."""
     body = envelope.body
-    value = codec.encode(body)
     if len(value) > MAX_OUTPUT_BYTES:
         raise ContractBroken(f"{body.schema_name} {body.key}: {len(value)} bytes are more than the {MAX_OUTPUT_BYTES} that a topic takes")
     headers = to_headers(envelope, dataschema=codec.dataschema(type(body)))

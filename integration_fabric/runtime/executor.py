@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import traceback
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from integration_fabric.messages.envelope import Envelope
-from integration_fabric.messages.errors import FailureClass, Fenced, UnknownOutcome
+from integration_fabric.messages.errors import FailureClass, Fenced, Undecodable, UnknownOutcome
 from integration_fabric.runtime.envelopes import Outputs, read_envelope
 from integration_fabric.runtime.failures import Decision, GiveUp, RetryAfter, classify, decide
 from integration_fabric.runtime.outcomes import OutcomeKind
@@ -73,10 +72,12 @@ class _Trail:
 
     began_at: datetime
     began_s: float
-    attempts: list[Attempt] = field(default_factory=list)
-    attempt_s: float = 0.0
+    attempt_at: datetime
     """When the present attempt began."""
-    failures: Counter[FailureClass] = field(default_factory=Counter)
+    attempt_s: float
+    """The same, on the monotonic clock."""
+    attempts: list[Attempt] = field(default_factory=list)
+    failures: dict[FailureClass, int] = field(default_factory=dict)
     """How often it failed in each way: waiting for a parent uses up no attempts of another failure."""
     first_s: dict[FailureClass, float] = field(default_factory=dict)
     """When it first failed so, on the clock of `worked_s`."""
@@ -117,9 +118,9 @@ class Executor:
             Fenced: another worker owns the partition.
             Abandoned: the partition is handed over.
         """
-        trail = _Trail(self._clock.now(), self._clock.monotonic_s())
+        now, now_s = self._clock.now(), self._clock.monotonic_s()
+        trail = _Trail(now, now_s, now, now_s)
         while True:
-            trail.attempt_s = self._clock.monotonic_s()
             try:
                 handled = await self._attempt(record, fence, trail, pause)
             except (Fenced, Abandoned):
@@ -130,26 +131,35 @@ class Executor:
                 if isinstance(decision, GiveUp):
                     return self._give_up(record, trail, error, decision)
                 await self._wait(decision, trail, error, pause)
+                trail.attempt_at, trail.attempt_s = self._clock.now(), self._clock.monotonic_s()
             else:
                 return self._result(record, trail, handled)
 
     async def _attempt(self, record: Record, fence: Fence, trail: _Trail, pause: Pause) -> Handled:
         envelope = trail.envelope
         if envelope is None:
-            unknown = self._codec.unknown_schema(record.value)
-            if unknown is not None:
-                await asyncio.to_thread(self._codec.learn, unknown)
-            envelope = trail.envelope = read_envelope(record, self._codec, self._kinds)
-        attempt = len(trail.attempts) + 1
-        delivery = Delivery(envelope, record.coordinates, fence, attempt, self._clock.now(), self._outputs, pause)
+            try:
+                envelope = read_envelope(record, self._codec, self._kinds)
+            except Undecodable:
+                envelope = await self._learn_and_read(record)
+            trail.envelope = envelope
+        coordinates = envelope.position or record.coordinates
+        delivery = Delivery(envelope, coordinates, fence, len(trail.attempts) + 1, trail.attempt_at, self._outputs, pause)
         return await self._running.run(delivery)
+
+    async def _learn_and_read(self, record: Record) -> Envelope:
+        """It may be that its schema was never met here."""
+        unknown = self._codec.unknown_schema(record.value)
+        if unknown is not None:
+            await asyncio.to_thread(self._codec.learn, unknown)
+        return read_envelope(record, self._codec, self._kinds)
 
     def _named(self, error: Exception) -> Exception:
         return UnknownOutcome(f"no answer within {self._running.policy.call_timeout}") if isinstance(error, TimeoutError) else error
 
     def _decide(self, error: Exception, trail: _Trail) -> Decision:
         failure = classify(error)
-        trail.failures[failure] += 1
+        trail.failures[failure] = trail.failures.get(failure, 0) + 1
         first_s = trail.first_s.setdefault(failure, trail.worked_s(trail.attempt_s))
         return decide(
             error,
@@ -192,13 +202,6 @@ class Executor:
         return self._result(record, trail, handled, dead)
 
     def _result(self, record: Record, trail: _Trail, handled: Handled, dead: DeadLetter | None = None) -> Result:
-        return Result(
-            record=record,
-            handled=handled,
-            began_at=trail.began_at,
-            duration_ms=(self._clock.monotonic_s() - trail.began_s) * 1000,
-            attempts=len(trail.attempts) + 1,
-            envelope=trail.envelope,
-            dead_letter=dead,
-            extra=self._bury(dead) if dead else None,
-        )
+        duration_ms = (self._clock.monotonic_s() - trail.began_s) * 1000
+        extra = self._bury(dead) if dead else None
+        return Result(record, handled, trail.began_at, duration_ms, len(trail.attempts) + 1, trail.envelope, dead, extra)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from integration_fabric.runtime.executor import Abandoned, Result
+from integration_fabric.runtime.activity import Settled
+from integration_fabric.runtime.executor import Abandoned
 from integration_fabric.runtime.offsets import Progress
 from integration_fabric.runtime.ports import Clock, Fence, Stop
 from integration_fabric.runtime.records import TopicPartition
@@ -21,7 +22,7 @@ class Owned:
     clock: Clock
     fence: Fence | None = None
     """None until the takeover is through: nothing is handled before."""
-    progress: Progress[Result] = field(default_factory=lambda: Progress(0))
+    progress: Progress[Settled] = field(default_factory=lambda: Progress(0))
     serial: int = 0
     running: int = 0
     stop: Stop | None = None

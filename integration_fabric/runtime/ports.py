@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.envelope import Envelope
@@ -61,6 +61,48 @@ class Codec(Protocol):
     def dataschema(self, kind: type[Message]) -> str:
         """URI reference of the schema that `encode` writes this type with, for `ce_dataschema`."""
         ...
+
+    def encode_transition(self, transition: TransitionFields) -> bytes:
+        """Write one entry of the activity log, to be put into `encode_activity`. Raises ContractBroken."""
+        ...
+
+    def encode_activity(self, activity: ActivityFields) -> bytes:
+        """Write an `Activity` as `encode` would, of entries that are written already. Raises ContractBroken."""
+        ...
+
+
+class TransitionFields(TypedDict):
+    """The fields of `messages.fabric.Transition`: an entry is written for every message, and making the object costs more than writing it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    message_id: str
+    message_type: str
+    correlation_id: str
+    causation_id: str | None
+    business_keys: Mapping[str, str]
+    system: str | None
+    from_state: str
+    outcome: str
+    detail: str
+    code: str | None
+    attempts: int
+    published_at: datetime
+    started_at: datetime
+    duration_ms: float
+    outputs: tuple[str, ...]
+
+
+class ActivityFields(TypedDict):
+    """The fields of `messages.fabric.Activity`, its entries written."""
+
+    subscriber: str
+    worker: str
+    committed_at: datetime
+    transitions: Sequence[bytes]
+    aggregate_version: int
 
 
 class Publisher(Protocol):
@@ -143,8 +185,8 @@ class Consumer(Protocol):
         """The end of `hold`."""
         ...
 
-    async def behind(self) -> int:
-        """How many offsets stand in its partitions that were not handed out. Asks the broker: for tools and tests. Raises Unavailable."""
+    async def positions(self) -> Mapping[TopicPartition, int]:
+        """The offset that each of its partitions hands out next: for tools and tests. Raises Unavailable."""
         ...
 
     def snapshot(self) -> Snapshot:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import UnionType
-from typing import Any, Generic, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Generic, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.envelope import Coordinates, Envelope
@@ -21,25 +21,25 @@ N = TypeVar("N")
 Handler = Callable[[M, Context[N]], Awaitable[Outcome]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Handled:
-    """What became of one message, with its outputs encoded."""
+    """What became of one message, with its outputs encoded. Not to be changed, as an envelope."""
 
-    kind: OutcomeKind
-    outputs: tuple[Outgoing, ...] = ()
-    detail: str = ""
-    output_types: tuple[str, ...] = ()
+    kind: Final[OutcomeKind]
+    outputs: Final[tuple[Outgoing, ...]] = ()
+    detail: Final[str] = ""
+    output_types: Final[tuple[str, ...]] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery:
-    """One attempt at one message."""
+    """One attempt at one message. Not to be changed, as an envelope."""
 
-    envelope: Envelope
-    coordinates: Coordinates
-    fence: Fence
-    attempt: int
-    now: datetime
+    envelope: Final[Envelope]
+    coordinates: Final[Coordinates]
+    fence: Final[Fence]
+    attempt: Final[int]
+    now: Final[datetime]
     encode: Callable[[Envelope, Sequence[Any]], tuple[tuple[Outgoing, ...], tuple[str, ...]]]
     """Encodes what is emitted; raises ContractBroken."""
     pause: Callable[[float], Awaitable[None]]

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterable
+
 from prometheus_client import Counter, Gauge, Histogram
 
+
+class BulkHistogram(Histogram):
+    """A histogram that takes many observations at once: one at a time costs a microsecond, which is a twentieth of a message."""
+
+    def observe_all(self, amounts: Iterable[float]) -> None:
+        """Observe all of them."""
+        places: dict[int, int] = {}
+        total = 0.0
+        for amount in amounts:
+            place = bisect_left(self._upper_bounds, amount)
+            places[place] = places.get(place, 0) + 1
+            total += amount
+        self._sum.inc(total)
+        for place, count in places.items():
+            self._buckets[place].inc(count)
+
+
 HANDLED = Counter("fabric_messages", "Messages whose outcome is committed, by subscriber and outcome.", ["subscriber", "outcome"])
-HANDLING = Histogram(
+HANDLING = BulkHistogram(
     "fabric_handling_seconds",
     "From the first attempt to the outcome of one message, waits included.",
     ["subscriber"],

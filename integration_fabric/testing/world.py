@@ -216,11 +216,17 @@ class World:
                 moving.append(f"poller {poller.name} cannot reach its system")
         for timer in self.timers:
             moving += ["timers"] if await timer.poll() else []
-        for loop in self.loops:
-            lag = await loop.lag()
-            if not lag.nothing and loop.stop is None:
-                moving.append(f"{loop.name} ({lag.state}, {lag.behind} behind, {lag.open} open{', settling' if lag.settling else ''})")
-        return moving
+        running = [loop for loop in self.loops if loop.stop is None]
+        if busy := [f"{loop.name} ({loop.state})" for loop in running if loop.busy]:
+            return moving + busy
+        topics = sorted({topic for loop in running for topic in loop.topics})
+        ends = await asyncio.to_thread(self.fabric.reader.ends, topics)
+        lags = [await loop.lag(ends) for loop in running]
+        return moving + [
+            f"{loop.name} ({lag.state}, {lag.behind} behind, {lag.open} open{', settling' if lag.settling else ''})"
+            for loop, lag in zip(running, lags, strict=True)
+            if not lag.nothing
+        ]
 
     def _raise_failures(self) -> None:
         for task in self.tasks:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from integration_fabric.backends.avro.codec import AvroCodec
+from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.backends.kafka.owner_thread import OwnerThread
 from integration_fabric.backends.kafka.publisher import KafkaPublisher
 from integration_fabric.backends.kafka.reader import KafkaReader
@@ -153,10 +154,12 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: C
             else {}
         )
         leases = SqlLeases(database)
+        inquiry = KafkaInquiry(config)
+        consuming = {**config, "group.protocol": settings.kafka.group_protocol}
 
         def backing(subscriber: str) -> Backing:
             return Backing(
-                consumer=OwnerThread(group=subscriber, config={**config, "group.protocol": settings.kafka.group_protocol}),
+                consumer=OwnerThread(group=subscriber, config=consuming, inquiry=inquiry),
                 transactions=KafkaTransactions(transactional_id=f"{subscriber}-{uuid4().hex[:12]}", config=config),
                 leases=leases,
                 codec=codec,
@@ -177,7 +180,7 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: C
             ),
             systems=systems,
             routes=landscape.routes(settings),
-            reader=KafkaReader(config=config),
+            reader=KafkaReader(config=config, inquiry=inquiry),
             backing=backing,
         )
 

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from integration_fabric.backends.kafka.reader import broker_setting
+from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.backends.sql.database import Database
 from integration_fabric.local import java
 from integration_fabric.messages.errors import FabricError, UsageProblem
-from integration_fabric.operations.ports import TopicReader
 from integration_fabric.wiring import landscape, local_systems
 from integration_fabric.wiring.kafka import client_config, open_reader, open_registry
 from integration_fabric.wiring.operations import read_announced
@@ -60,7 +59,6 @@ def _touch_store(settings: Settings) -> None:
 
 
 def _workers(settings: Settings) -> list[dict[str, Any]]:
-    reader = open_reader(settings)
     addresses = {item.worker: item.address for item in read_announced(settings)}
     addresses |= {name: service.address for name, service in local_systems.services().items() if name.startswith("worker-")}
     found = []
@@ -69,18 +67,11 @@ def _workers(settings: Settings) -> list[dict[str, Any]]:
         if said is None:
             continue
         subscribers: Any = said["subscribers"]
-        lines = [{**item, "lag_messages": lag(settings, reader, item["name"]), "stopped_at": _place(item)} for item in subscribers]
+        lines = [{**item, "stopped_at": _place(item)} for item in subscribers]
         state = "draining" if said["draining"] else ("running" if said["ready"] else "starting")
-        total = sum(item["lag_messages"] for item in lines)
+        total = sum(item["lag_messages"] or 0 for item in lines)
         found.append({"name": worker, "address": address, "state": state, "subscribers": lines, "lag_messages": total, "lag_seconds": None})
     return found
-
-
-def lag(settings: Settings, reader: TopicReader, subscriber: str) -> int:
-    """How far a subscriber is behind, in offsets: at most this many messages, transaction markers counted in."""
-    topics = next((item.topics for item in landscape.subscribers(settings) if item.name == subscriber), ())
-    committed, ends = reader.committed(subscriber, topics), reader.ends(topics)
-    return sum(max(0, end - (position.offset if (position := committed.get(p)) else 0)) for p, end in ends.items())
 
 
 def _place(item: dict[str, Any]) -> str | None:
@@ -128,7 +119,7 @@ def _broker(settings: Settings) -> Check:
 
 
 def _failover(settings: Settings) -> Check:
-    value = broker_setting(client_config(settings), "group.consumer.session.timeout.ms")
+    value = KafkaInquiry(client_config(settings)).broker_setting("group.consumer.session.timeout.ms")
     if value is None:
         return Check("failover", True, "the broker does not say how soon it notices a dead worker")
     ok = int(value) <= FAILOVER_MS

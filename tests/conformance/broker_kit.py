@@ -50,6 +50,7 @@ class Kit(Protocol):
     """One kind of broker."""
 
     async def create_topic(self, name: str, partitions: int = 1) -> None: ...
+    async def ensure_topic(self, name: str) -> None: ...
     async def delete_topic(self, name: str) -> None: ...
     async def put(self, topic: str, records: Sequence[tuple[bytes | None, bytes | None]], *, partition: int = 0) -> None:
         """Write records outside any transaction."""
@@ -87,6 +88,9 @@ class MemoryKit:
 
     async def create_topic(self, name: str, partitions: int = 1) -> None:
         self._broker.create_topic(name, partitions)
+
+    async def ensure_topic(self, name: str) -> None:
+        self._broker.ensure_topics([name])
 
     async def delete_topic(self, name: str) -> None:
         self._broker.delete_topic(name)
@@ -143,6 +147,10 @@ class KafkaKit:
     async def create_topic(self, name: str, partitions: int = 1) -> None:
         (made,) = self._admin.create_topics([NewTopic(name, partitions, 1)]).values()
         await asyncio.to_thread(made.result, PATIENCE_S)
+
+    async def ensure_topic(self, name: str) -> None:
+        if name not in await asyncio.to_thread(self._topics):
+            await self.create_topic(name)
 
     async def delete_topic(self, name: str) -> None:
         (gone,) = self._admin.delete_topics([name]).values()
@@ -217,7 +225,7 @@ class KafkaKit:
         return KafkaTransactions(transactional_id=transactional_id, config=self._config)
 
     def publisher(self, codec: AvroCodec) -> Publisher:
-        publisher = KafkaPublisher(codec=codec, config=self._config)
+        publisher = KafkaPublisher(codec=codec, config={**self._config, "topic.metadata.propagation.max.ms": 1_000})
         self._publishers.append(publisher)
         return publisher
 

@@ -51,8 +51,13 @@ class _Lengths(dict[int, bytes]):
 SHORT_LENGTHS = tuple(-1 if byte & 1 or byte >= _MORE else byte >> 1 for byte in range(256))
 """What a byte says as a length: -1 where it is not the whole of one, or a negative one."""
 LENGTHS: Mapping[int, bytes] = _Lengths({length: _encode_unsigned(length << 1) for length in range(1024)})
-_TAILS = tuple(_encode_unsigned(number | 1 << 14)[:2] for number in range(1 << 14))
+_PAIR_BITS = 14
+"""Numbers are written two bytes at a time, from tables."""
+_PAIRS = tuple(_encode_unsigned(number | 1 << _PAIR_BITS)[:2] for number in range(1 << _PAIR_BITS))
 """Two bytes of a longer number, both with the bit that another follows."""
+_ENDS = tuple(_encode_unsigned(number) for number in range(1 << _PAIR_BITS))
+"""The last one or two bytes of a number."""
+_PAIR = (1 << _PAIR_BITS) - 1
 
 
 def read_long(buffer: bytes, at: int) -> tuple[int, int]:
@@ -161,21 +166,30 @@ def write_long(number: int) -> bytes:
     """A long. Raises ValueError where it is none; a bool is none."""
     if number.__class__ is not int or not -_LONG_LIMIT <= number < _LONG_LIMIT:
         raise ValueError("not a whole number of 64 bits")
-    unsigned = (number << 1) ^ (number >> 63)
-    if unsigned < _MORE:
-        return bytes((unsigned,))
-    out = b""
-    while unsigned >> 14:
-        out += _TAILS[unsigned & 0x3FFF]
-        unsigned >>= 14
-    return out + _encode_unsigned(unsigned)
+    return _long(number)
 
 
 def write_int(number: int) -> bytes:
     """An int. Raises ValueError where it is none."""
-    if not -_INT_LIMIT <= number < _INT_LIMIT:
+    if number.__class__ is not int or not -_INT_LIMIT <= number < _INT_LIMIT:
         raise ValueError("not a whole number of 32 bits")
-    return write_long(number)
+    return _long(number)
+
+
+def _long(number: int) -> bytes:
+    unsigned = (number << 1) ^ (number >> 63)
+    if unsigned <= _PAIR:
+        return _ENDS[unsigned]
+    higher = unsigned >> _PAIR_BITS
+    if higher <= _PAIR:
+        return _PAIRS[unsigned & _PAIR] + _ENDS[higher]
+    return _PAIRS[unsigned & _PAIR] + _PAIRS[higher & _PAIR] + _upper(higher >> _PAIR_BITS)
+
+
+@lru_cache(maxsize=4096)
+def _upper(number: int) -> bytes:
+    """Cached, as those of timestamps stay the same for minutes."""
+    return _encode_unsigned(number)
 
 
 def write_boolean(value: object) -> bytes:
@@ -229,4 +243,4 @@ def write_date(value: date) -> bytes:
     """A date. Raises ValueError where it is something else."""
     if value.__class__ is not date:
         raise ValueError("not a date")
-    return write_long(value.toordinal() - EPOCH_ORDINAL)
+    return _long(value.toordinal() - EPOCH_ORDINAL)

@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 import fastavro
 
 from integration_fabric.backends.avro.decoder import HEADER_BYTES, NotAlikeError, compile_decoder
-from integration_fabric.backends.avro.encoder import compile_encoder, find_fault
+from integration_fabric.backends.avro.encoder import compile_encoder, compile_fields_encoder, find_fault
 from integration_fabric.backends.avro.parsed import ParsedSchema, parse_schema
 from integration_fabric.governance.ports import SchemaRegistry, subject_of
 from integration_fabric.governance.schema_files import read
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.errors import ContractBroken, Undecodable
+from integration_fabric.messages.fabric import Activity
+from integration_fabric.runtime.ports import ActivityFields, TransitionFields
 
 MAX_VALUE_BYTES = 1024 * 1024
 """What is read: Kafka's own limit for a record, where nobody has changed it."""
@@ -58,6 +60,7 @@ class AvroCodec:
         self._ids: dict[type[Message], int] = {}
         self._encoders: dict[type[Message], Callable[[Message], bytes]] = {}
         self._decoders: dict[tuple[type[Message], bytes], Callable[[bytes], Message]] = {}
+        self._activity: _ActivityEncoder | None = None
 
     def prepare(self, kinds: Sequence[type[Message]]) -> None:
         """Look up the schema ids of what will be written. Blocks on the registry; raises Unavailable, ContractBroken."""
@@ -70,6 +73,8 @@ class AvroCodec:
                 self._schemas[schema_id] = parse_schema(text)
                 self._ids[kind] = schema_id
                 self._encoders[kind] = compile_encoder(self._schemas[schema_id], kind, _header(schema_id))
+                if kind is Activity:
+                    self._activity = _ActivityEncoder(self._schemas[schema_id], _header(schema_id))
 
     def dataschema(self, kind: type[Message]) -> str:
         """URI reference of the schema that `encode` writes this type with."""
@@ -93,6 +98,24 @@ class AvroCodec:
                 f"{kind.schema_name}: {len(value)} bytes are more than the {self._max_written_bytes} that a value may have"
             )
         return value
+
+    def encode_transition(self, transition: TransitionFields) -> bytes:
+        """Write one entry of the activity log. Raises ContractBroken."""
+        if self._activity is None:
+            raise _unprepared(Activity)
+        try:
+            return self._activity.transition(transition)
+        except Exception as error:
+            raise ContractBroken(f"an entry of {Activity.schema_name}: {error!r}") from error
+
+    def encode_activity(self, activity: ActivityFields) -> bytes:
+        """Write an `Activity` of entries that are written. Raises ContractBroken."""
+        if self._activity is None:
+            raise _unprepared(Activity)
+        try:
+            return self._activity.record(activity)
+        except Exception as error:
+            raise ContractBroken(f"{Activity.schema_name}: {error!r}") from error
 
     def decode(self, value: bytes, kind: type[Message]) -> Message:
         """Read a value as `kind`. Raises Undecodable; UnknownSchema, an Undecodable too, where `learn` has not met the id yet."""
@@ -129,6 +152,16 @@ class AvroCodec:
         decoder = _make_decoder(writer, parse_schema(self._schema_text(kind)), kind)
         self._decoders[kind, value[:HEADER_BYTES]] = decoder
         return decoder
+
+
+class _ActivityEncoder:
+    """Writes the activity log, which has an entry for every message of every subscriber."""
+
+    def __init__(self, schema: ParsedSchema, header: bytes) -> None:
+        self.transition: Callable[[TransitionFields], bytes] = compile_fields_encoder(schema, "fabric.v1.Transition")
+        self.record: Callable[[ActivityFields], bytes] = compile_fields_encoder(
+            schema, schema.root, header=header, written="transitions"
+        )
 
 
 def _committed_text(kind: type[Message]) -> str:

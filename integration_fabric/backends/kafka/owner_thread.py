@@ -24,12 +24,11 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message as KafkaMessage,
-    TopicCollection,
     TopicPartition as KafkaPartition,
 )
-from confluent_kafka.admin import AdminClient
 
-from integration_fabric.messages.errors import Unavailable, UsageProblem
+from integration_fabric.backends.kafka.inquiry import KafkaInquiry
+from integration_fabric.messages.errors import Unavailable
 from integration_fabric.runtime.offsets import CommitMetadata
 from integration_fabric.runtime.ports import CommittedOffset, Consumer, Listener, Pending, Snapshot
 from integration_fabric.runtime.records import Record, TopicPartition
@@ -63,15 +62,23 @@ class _Command:
 class OwnerThread(Consumer):
     """Implements `runtime.ports.Consumer` on confluent-kafka."""
 
-    def __init__(self, *, group: str, config: Mapping[str, Any], max_poll_interval: timedelta = timedelta(minutes=5)) -> None:
+    def __init__(
+        self,
+        *,
+        group: str,
+        config: Mapping[str, Any],
+        inquiry: KafkaInquiry | None = None,
+        max_poll_interval: timedelta = timedelta(minutes=5),
+    ) -> None:
         """Make it; nothing is connected before `start`.
 
         Args:
             group: The consumer group.
             config: What all clients share (bootstrap, security, logger); with `group.protocol` classic, the classic protocol is used.
+            inquiry: Knows the ids of topics; best shared by all subscribers of a worker.
             max_poll_interval: The broker's bound for a thread that hangs.
         """
-        self._group = group
+        self._group, self._inquiry = group, inquiry or KafkaInquiry(config)
         self._config = {
             "group.protocol": "consumer",
             **config,
@@ -93,6 +100,7 @@ class OwnerThread(Consumer):
         self._epochs: dict[TopicPartition, int] = {}
         self._waiting: set[TopicPartition] = set()
         self._next_epoch = 1
+        self._begun: dict[TopicPartition, int] = {}
         self._eager_until = 0.0
         self._topic_ids: dict[str, str] = {}
         self._snapshot = Snapshot(None, {})
@@ -103,7 +111,7 @@ class OwnerThread(Consumer):
     async def start(self, topics: Sequence[str], listener: Listener) -> None:
         """Subscribe, in a thread of its own."""
         loop = asyncio.get_running_loop()
-        self._topic_ids = await asyncio.to_thread(topic_ids, self._config, topics)
+        self._topic_ids = await asyncio.to_thread(self._inquiry.topic_ids, topics)
         self._listener, self._loop = listener, loop
         ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._main, args=(list(topics), ready), name=f"consumer {self._group}", daemon=True)
@@ -122,9 +130,9 @@ class OwnerThread(Consumer):
         """Give them a new local epoch."""
         return await self._ask(lambda: self._retake(partitions))
 
-    async def behind(self) -> int:
-        """How many offsets were not handed out."""
-        return await self._ask(self._behind)
+    async def positions(self) -> Mapping[TopicPartition, int]:
+        """The offset that each of its partitions hands out next."""
+        return await self._ask(self._positions)
 
     def hold(self) -> None:
         """Hand out nothing for now."""
@@ -273,7 +281,9 @@ class OwnerThread(Consumer):
             if code == KafkaError._TIMED_OUT:  # noqa: SLF001  the library's public name
                 raise Pending(str(error)) from error
             raise Unavailable(f"committed offsets of {self._group}: {error}") from error
-        return {TopicPartition(item.topic, item.partition): self._position(item) for item in found}
+        answers = {TopicPartition(item.topic, item.partition): self._position(item) for item in found}
+        self._begun.update({partition: answer.offset for partition, answer in answers.items()})
+        return answers
 
     def _position(self, item: KafkaPartition) -> CommittedOffset:
         if item.error is not None:
@@ -289,18 +299,14 @@ class OwnerThread(Consumer):
             metadata = None
         return CommittedOffset(item.offset, metadata, foreign=bool(item.metadata) and metadata is None)
 
-    def _behind(self) -> int:
-        ours = self._kafka(list(self._epochs))
-        try:
-            positions = {TopicPartition(at.topic, at.partition): at.offset for at in self._consumer.position(ours)}
-            found = len(self._buffer)
-            for partition in ours:
-                low, high = self._consumer.get_watermark_offsets(partition, timeout=2.0)
-                at = positions[TopicPartition(partition.topic, partition.partition)]
-                found += max(0, high - max(at, low))
-        except KafkaException as error:
-            raise Unavailable(f"ends of the partitions of {self._group}: {error}") from error
-        return found
+    def _positions(self) -> dict[TopicPartition, int]:
+        """Where the consumer stands; a partition that it has not begun to read stands where it was taken over."""
+        found = self._consumer.position(self._kafka(list(self._epochs)))
+        return {
+            partition: at.offset if at.offset >= 0 else self._begun.get(partition, 0)
+            for at in found
+            if (partition := TopicPartition(at.topic, at.partition)) in self._epochs
+        }
 
     def _go(self, positions: Mapping[TopicPartition, int | None]) -> None:
         ours = {partition: offset for partition, offset in positions.items() if partition in self._epochs}
@@ -386,29 +392,3 @@ class OwnerThread(Consumer):
     def _tell(self, what: Callable[..., Any], *arguments: Any) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(what, *arguments)
-
-
-def topic_ids(config: Mapping[str, Any], topics: Sequence[str], timeout: timedelta = timedelta(seconds=10)) -> dict[str, str]:
-    """Ask the broker for the ids of topics.
-
-    Raises:
-        Unavailable: it does not answer.
-        UsageProblem: a topic is not there; the message names all that are missing.
-    """
-    known = {key: value for key, value in config.items() if key in _ADMIN_KEYS or key.startswith(("ssl.", "sasl.", "security."))}
-    admin = AdminClient(known)
-    answers = admin.describe_topics(TopicCollection(list(topics)), request_timeout=timeout.total_seconds())
-    found, missing = {}, []
-    for topic, answer in answers.items():
-        try:
-            found[topic] = str(answer.result().topic_id)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise Unavailable(f"topic {topic}: {error}") from error
-            missing.append(topic)
-    if missing:
-        raise UsageProblem(f"topics are not there: {', '.join(sorted(missing))}; run `fabric topics apply`")
-    return found
-
-
-_ADMIN_KEYS = frozenset({"bootstrap.servers", "client.id", "logger"})

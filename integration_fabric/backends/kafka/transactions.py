@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -22,6 +23,8 @@ CALL_TIMEOUT_S = 10.0
 TRANSACTION_TIMEOUT = timedelta(seconds=30)
 """After it the broker ends a transaction whose producer is gone."""
 CLOSE_BOUND = timedelta(seconds=5)
+MAX_RECORD_BYTES = 2 * 1024 * 1024
+"""The topic's own bound decides: the client's default is less than what brokers take, and a dead letter is as large as its record."""
 
 _NOT_OURS = frozenset(
     {
@@ -75,10 +78,8 @@ class KafkaTransactions(Transactions):
         done = threading.Event()
 
         def close() -> None:
-            try:
-                producer.close()
-            finally:
-                done.set()
+            _close(producer)
+            done.set()
 
         threading.Thread(target=close, name=f"close {self._id}", daemon=True).start()
         await asyncio.to_thread(done.wait, CLOSE_BOUND.total_seconds())
@@ -95,6 +96,7 @@ class KafkaTransactions(Transactions):
                 "linger.ms": 5,
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": 500_000,
+                "message.max.bytes": MAX_RECORD_BYTES,
             }
         )
         try:
@@ -111,7 +113,10 @@ class KafkaTransactions(Transactions):
 
     def _commit(self, commit: Commit) -> None:
         if self._producer is None:
-            self._start()
+            try:
+                self._start()
+            except Unavailable as error:  # nothing was begun
+                raise Aborted(str(error)) from error
         producer = self._producer
         assert producer is not None
         try:
@@ -162,12 +167,23 @@ class KafkaTransactions(Transactions):
                 if reason.txn_requires_abort():
                     self._abort(producer, error)
                 if not reason.retriable() or attempt == tries:
-                    self._producer = None
-                    self._discard(producer)
+                    self._replace(producer)
                     raise ResultUnknown(str(reason)) from error
             else:
                 return
 
+    def _replace(self, producer: Producer) -> None:
+        """Begin anew at once: what the old one left open blocks the committed offset, and with it the takeover that follows."""
+        self._producer = None
+        self._discard(producer)
+        with suppress(Unavailable):
+            self._start()
+
     @staticmethod
     def _discard(producer: Producer) -> None:
-        threading.Thread(target=producer.close, name="discarded producer", daemon=True).start()
+        threading.Thread(target=_close, args=(producer,), name="discarded producer", daemon=True).start()
+
+
+def _close(producer: Producer) -> None:
+    with suppress(KafkaException):  # one that was fenced says so once more
+        producer.close()

@@ -83,9 +83,9 @@ class MemoryConsumer(Consumer):
         self._held = False
         self.wake()
 
-    async def behind(self) -> int:
-        """How many offsets were not handed out."""
-        return sum(self._broker.end(partition) - self._positions.get(partition, 0) for partition in self._epochs)
+    async def positions(self) -> Mapping[TopicPartition, int]:
+        """The offset that each of its partitions hands out next."""
+        return await self._ask(lambda: {partition: self._positions.get(partition, 0) for partition in self._epochs})
 
     def snapshot(self) -> Snapshot:
         """The latest turn's."""

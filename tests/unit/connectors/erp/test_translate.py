@@ -59,7 +59,7 @@ def create(**changes: Any) -> CreateOrder:
 
 def validate(*lines: OrderLine) -> ValidateQuote:
     quoted = (QuoteLine(line_id=line.quote_line_id, **line.model_dump(exclude={"order_line_id", "quote_line_id"})) for line in lines)
-    return ValidateQuote(quote_id="Q-1", customer_id="C-1", legal_entity="NO", currency="NOK", payment_terms="NET30", lines=tuple(quoted))  # type: ignore[arg-type]
+    return ValidateQuote(quote_id="Q-1", customer_id="C-1", legal_entity="NO", currency="NOK", payment_terms="NET30", lines=tuple(quoted))
 
 
 def sale(state: SaleState, **changes: Any) -> Sale:
@@ -159,8 +159,8 @@ def test_a_booked_order_has_tryton_number_and_the_sum_without_tax() -> None:
 
 
 def test_an_activated_and_a_cancelled_order() -> None:
-    activate = ActivateOrder(order_id="SO-1", legal_entity="NO")  # type: ignore[arg-type]
-    cancel = CancelOrder(order_id="SO-1", legal_entity="NO", reason="r")  # type: ignore[arg-type]
+    activate = ActivateOrder(order_id="SO-1", legal_entity="NO")
+    cancel = CancelOrder(order_id="SO-1", legal_entity="NO", reason="r")
 
     assert activated(activate, sale(SaleState.PROCESSING)).activated_at == AT
     assert cancelled(cancel, sale(SaleState.CANCELLED)).aggregate_version == 1_767_323_045_678_901

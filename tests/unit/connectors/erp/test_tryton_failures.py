@@ -31,7 +31,8 @@ def status(code: int, request: httpx.Request, **headers: str) -> httpx.HTTPStatu
         (httpx.ConnectTimeout("late", request=WRITE), Unavailable),
         (httpx.ReadTimeout("late", request=WRITE), UnknownOutcome),
         (httpx.ReadError("reset", request=WRITE), UnknownOutcome),
-        (httpx.ReadTimeout("late", request=READ), Transient),
+        (httpx.ReadTimeout("late", request=READ), Unavailable),
+        (httpx.ReadError("reset", request=READ), Unavailable),
         (status(500, WRITE), UnknownOutcome),
         (status(502, READ), Transient),
         (status(401, WRITE), BadCredential),
@@ -52,7 +53,7 @@ async def test_every_failure_has_a_name(error: Exception, kind: type[FabricError
 
 
 async def test_a_read_is_harmless_whatever_was_written_before() -> None:
-    with pytest.raises(Transient, match="GET erp/db/rest/model/sale.sale"):
+    with pytest.raises(Unavailable, match=r"GET erp/db/rest/model/sale\.sale"):
         await judged(fails(httpx.ReadTimeout("late", request=READ)))
 
 

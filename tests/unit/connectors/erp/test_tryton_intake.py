@@ -27,7 +27,7 @@ def test_a_tax_code_is_known_by_its_code_in_its_company() -> None:
         tax_code="NY",
         name="New York",
         rate=Decimal("0.0725"),
-        legal_entity="US",  # type: ignore[arg-type]
+        legal_entity="US",
         active=True,
         aggregate_version=1_767_323_045_678_901,
     )

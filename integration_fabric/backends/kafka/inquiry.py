@@ -1,0 +1,96 @@
+"""Questions to the broker that need no group: topic ids, ends of partitions, settings. One admin client answers them all.
+
+An admin client takes seconds to go, so whoever asks more than once keeps one of these.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from datetime import timedelta
+from typing import Any
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition as KafkaPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
+
+from integration_fabric.backends.kafka.client import reason
+from integration_fabric.messages.errors import Unreachable, UsageProblem
+from integration_fabric.runtime.records import TopicPartition
+
+ANSWER_WITHIN = timedelta(seconds=10)
+_KEYS = frozenset({"bootstrap.servers", "client.id", "logger", "log.connection.close"})
+
+
+class KafkaInquiry:
+    """Asks the broker. Callable from any thread; each call blocks for its answer, ten seconds at the most."""
+
+    def __init__(self, config: Mapping[str, Any], *, answer_within: timedelta = ANSWER_WITHIN) -> None:
+        """Take what all clients share; connects with the first question."""
+        self._config = {key: value for key, value in config.items() if key in _KEYS or key.startswith(("ssl.", "sasl.", "security."))}
+        self._within_s = answer_within.total_seconds()
+        self._lock = threading.Lock()
+        self._client: AdminClient | None = None
+
+    @property
+    def client(self) -> AdminClient:
+        """The admin client."""
+        with self._lock:
+            if self._client is None:
+                self._client = AdminClient(self._config)
+            return self._client
+
+    def partitions(self, topics: Sequence[str] | None = None) -> Mapping[str, Sequence[int]]:
+        """The partitions of topics, or of all; a topic that is not there is left out. Raises Unreachable."""
+        try:
+            found = self.client.list_topics(timeout=self._within_s).topics
+        except KafkaException as error:
+            raise Unreachable(
+                f"FABRIC_KAFKA__BOOTSTRAP={self._config.get('bootstrap.servers')}: the broker does not answer ({reason(error)}); "
+                "start it (`fabric up`) or correct the setting"
+            ) from error
+        return {name: sorted(topic.partitions) for name, topic in found.items() if topics is None or name in topics}
+
+    def topic_ids(self, topics: Sequence[str]) -> dict[str, str]:
+        """The ids of topics: one that was deleted and made again has another.
+
+        Raises:
+            Unreachable: the broker does not answer.
+            UsageProblem: a topic is not there; the message names all that are missing.
+        """
+        answers = self.client.describe_topics(TopicCollection(list(topics)), request_timeout=self._within_s)
+        found, missing = {}, []
+        for topic, answer in answers.items():
+            try:
+                found[topic] = str(answer.result(self._within_s).topic_id)
+            except FutureTimeoutError as error:
+                raise Unreachable(f"topic {topic}: the broker does not answer") from error
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise Unreachable(f"topic {topic}: {reason(error)}") from error
+                missing.append(topic)
+        if missing:
+            raise UsageProblem(f"topics are not there: {', '.join(sorted(missing))}; run `fabric topics apply`")
+        return found
+
+    def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offsets after the last committed record of partitions, all in one question. Raises Unreachable."""
+        if not partitions:
+            return {}
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the library's
+        asked = {KafkaPartition(topic, partition): latest for topic, partition in partitions}
+        answers = self.client.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._within_s)
+        try:
+            return {TopicPartition(p.topic, p.partition): answer.result(self._within_s).offset for p, answer in answers.items()}
+        except (KafkaException, FutureTimeoutError) as error:
+            raise Unreachable(f"ends of partitions: {error}") from error
+
+    def broker_setting(self, name: str) -> str | None:
+        """What a broker says of one of its settings; None where it does not know it, or may not say. Raises Unreachable."""
+        try:
+            broker = next(iter(self.client.list_topics(timeout=self._within_s).brokers))
+            (answer,) = self.client.describe_configs([ConfigResource(ConfigResource.Type.BROKER, str(broker))]).values()
+            found = answer.result(self._within_s).get(name)
+        except (KafkaException, FutureTimeoutError) as error:
+            raise Unreachable(f"settings of the broker: {error}") from error
+        return None if found is None else found.value

@@ -1,0 +1,114 @@
+"""How the Kafka producer takes what only Kafka does to it: ends whose answer does not come, brokers that are not there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from broker_kit import KafkaKit, joined, offsets, outgoing, unique
+from confluent_kafka import KafkaError, KafkaException
+
+from integration_fabric.backends.kafka.client import client_configuration
+from integration_fabric.backends.kafka.transactions import KafkaTransactions
+from integration_fabric.messages.errors import Unavailable
+from integration_fabric.runtime.ports import Aborted, Commit, ResultUnknown, Snapshot
+from integration_fabric.runtime.records import TopicPartition
+
+pytestmark = pytest.mark.kafka
+
+
+class Unanswered:
+    """A producer whose end of the transaction is sent, or not, and never answered."""
+
+    def __init__(self, producer: Any, *, sent: bool) -> None:
+        self._producer, self._sent = producer, sent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def commit_transaction(self, timeout_s: float) -> None:
+        if self._sent:
+            self._producer.commit_transaction(timeout_s)
+            self._sent = False
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer", False, True, False))
+
+
+@pytest.fixture
+async def kafka_kit(kafka_bootstrap: str) -> AsyncIterator[KafkaKit]:
+    kit = KafkaKit(kafka_bootstrap)
+    yield kit
+    await kit.close()
+
+
+@pytest.mark.parametrize("sent", [True, False], ids=["and it was committed", "and it was not"])
+async def test_an_end_without_an_answer_is_unknown_and_blocks_nobody(kafka_kit: KafkaKit, *, sent: bool) -> None:
+    """The same worker takes the partition over again: it must find out what became of the offset without waiting for a timeout."""
+    topic, output, group = unique("topic"), unique("output"), unique("group")
+    for name in (topic, output):
+        await kafka_kit.create_topic(name)
+    partition = TopicPartition(topic, 0)
+    transactions = kafka_kit.transactions(unique("tx"))
+    assert isinstance(transactions, KafkaTransactions)
+    await transactions.start()
+    async with joined(kafka_kit, group, topic) as member:
+        await member.owns(partition)
+        transactions._producer = Unanswered(transactions._producer, sent=sent)  # type: ignore[assignment]
+        with pytest.raises(ResultUnknown):
+            await transactions.commit(Commit(outgoing(output, b"a"), offsets(partition, offset=1), member.consumer.snapshot()))
+        found = await member.consumer.committed([partition])
+        assert found[partition].offset == (1 if sent else 0)
+        assert [record.value for record in await kafka_kit.read(output)] == ([b"a"] if sent else [])
+        await transactions.commit(Commit(outgoing(output, b"b"), offsets(partition, offset=2), member.consumer.snapshot()))
+    await transactions.close()
+    assert [record.value for record in await kafka_kit.read(output)] == ([b"a", b"b"] if sent else [b"b"])
+
+
+async def test_without_a_broker_a_producer_does_not_begin_and_a_commit_had_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("integration_fabric.backends.kafka.transactions.INIT_TIMEOUT_S", 0.3)
+    transactions = KafkaTransactions(transactional_id=unique("tx"), config=client_configuration("127.0.0.1:1"))
+    with pytest.raises(Unavailable):
+        await transactions.start()
+    with pytest.raises(Aborted):
+        await transactions.commit(Commit([], {TopicPartition("t", 0): (1, "")}, Snapshot(None, {})))
+    async with asyncio.timeout(10):
+        await transactions.close()
+
+
+async def test_whatever_a_topic_took_can_be_put_out_again(kafka_kit: KafkaKit) -> None:
+    """A dead letter is as large as its record, and headers come on top; one that cannot be put out would hold up everything for ever."""
+    topic, output, group = unique("topic"), unique("output"), unique("group")
+    for name in (topic, output):
+        await kafka_kit.create_topic(name)
+    partition, large = TopicPartition(topic, 0), os.urandom(1_040_000)
+    transactions = kafka_kit.transactions(unique("tx"))
+    await transactions.start()
+    async with joined(kafka_kit, group, topic) as member:
+        await member.owns(partition)
+        await transactions.commit(Commit(outgoing(output, large), offsets(partition, offset=1), member.consumer.snapshot()))
+    await transactions.close()
+    assert [record.value for record in await kafka_kit.read(output)] == [large]
+
+
+async def test_an_output_that_the_broker_does_not_take_is_aborted_and_others_go_through(kafka_kit: KafkaKit) -> None:
+    """The transaction after it may fail once more before one goes through."""
+    topic, output, group = unique("topic"), unique("output"), unique("group")
+    for name in (topic, output):
+        await kafka_kit.create_topic(name)
+    transactions = kafka_kit.transactions(unique("tx"))
+    await transactions.start()
+    async with joined(kafka_kit, group, topic) as member:
+        await member.owns(TopicPartition(topic, 0))
+        place, snapshot = offsets(TopicPartition(topic, 0), offset=1), member.consumer.snapshot()
+        with pytest.raises(Aborted):
+            await transactions.commit(Commit(outgoing(output, os.urandom(1_500_000)), place, snapshot))
+        for _ in range(3):
+            try:
+                await transactions.commit(Commit(outgoing(output, b"small"), place, snapshot))
+                break
+            except Aborted:
+                continue
+    await transactions.close()
+    assert [record.value for record in await kafka_kit.read(output)] == [b"small"]

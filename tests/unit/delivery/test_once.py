@@ -1,0 +1,315 @@
+"""Outside effects that happen once, whatever becomes of the call (protocol.md, C and D)."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import booleans, lists, sampled_from
+from vendor import MESSAGE, NOT_SENT, SETTLES, SUBSCRIBER, TIMEOUT, TURNED_DOWN, UNANSWERED, Desk, Ending, handled
+
+from integration_fabric.delivery.effects import MARGIN
+from integration_fabric.delivery.ports import EffectState
+from integration_fabric.delivery.strategies import Strategy
+from integration_fabric.messages.errors import Fenced, VendorDrift
+from integration_fabric.runtime.executor import Abandoned
+from integration_fabric.runtime.outcomes import OutcomeKind
+from integration_fabric.runtime.subscriber import Delivery, Handled
+
+every_strategy = pytest.mark.parametrize("strategy", list(Strategy))
+
+
+def state(desk: Desk) -> EffectState | None:
+    return desk.log.state(SUBSCRIBER, MESSAGE)
+
+
+async def handle(desk: Desk, offset: int = 7) -> Handled | Exception:
+    await desk.take_over()
+    async with desk.clock.auto_advance():
+        return await desk.handle(offset)
+
+
+# -- one call, each of its endings
+
+
+@every_strategy
+async def test_a_call_that_is_answered_is_done(strategy: Strategy) -> None:
+    desk = Desk(strategy, [Ending.DONE])
+    assert await handle(desk) == handled()
+    assert (len(desk.sends), len(desk.done), state(desk)) == (1, 1, EffectState.DONE)
+    assert desk.finds == [], "nothing is asked where the answer is known"
+
+
+@every_strategy
+async def test_a_refusal_is_a_reply_and_closes_the_effect(strategy: Strategy) -> None:
+    desk = Desk(strategy, [Ending.REFUSED])
+    assert await handle(desk) == handled("refused")
+    assert (len(desk.sends), desk.done, state(desk)) == (1, [], EffectState.REFUSED)
+
+
+@every_strategy
+@pytest.mark.parametrize("ending", NOT_SENT)
+async def test_what_was_not_sent_is_sent_again_as_if_it_had_never_been(strategy: Strategy, ending: Ending) -> None:
+    """However often; the effect is open in between for nobody, so that a person may take the message away."""
+    desk = Desk(strategy, [ending] * 3)
+    await desk.take_over()
+    async with desk.clock.auto_advance():
+        with suppress(type(NOT_SENT[ending])):
+            await desk.once().run(desk.delivery())
+        assert state(desk) is None
+        assert await desk.handle() == handled()
+    assert (len(desk.sends), len(desk.done), desk.finds) == (4, 1, [])
+
+
+@every_strategy
+@pytest.mark.parametrize("ending", TURNED_DOWN)
+async def test_what_the_system_turns_down_is_for_a_person_and_was_not_done(strategy: Strategy, ending: Ending) -> None:
+    desk = Desk(strategy, [ending])
+    assert await handle(desk) is TURNED_DOWN[ending]
+    assert (len(desk.sends), desk.done, state(desk)) == (1, [], None)
+
+
+@every_strategy
+@pytest.mark.parametrize("ending", sorted(UNANSWERED))
+async def test_an_unknown_outcome_is_resolved_and_the_effect_is_there_once(strategy: Strategy, ending: Ending) -> None:
+    desk = Desk(strategy, [ending])
+    assert await handle(desk) == handled()
+    await desk.clock.advance(60)
+    assert (len(desk.done), state(desk)) == (1, EffectState.DONE)
+
+
+@every_strategy
+@pytest.mark.parametrize("ending", [Ending.DONE_THEN_DEFECT, Ending.DONE_THEN_DRIFT])
+async def test_where_our_own_code_fails_after_the_call_nobody_sends_again(strategy: Strategy, ending: Ending) -> None:
+    desk = Desk(strategy, [ending])
+    assert isinstance(await handle(desk), KeyError | VendorDrift)
+    assert (len(desk.sends), len(desk.done), state(desk)) == (1, 1, EffectState.UNKNOWN)
+
+
+# -- when an unknown outcome is resolved
+
+
+async def test_a_system_that_knows_our_keys_is_called_again_at_once() -> None:
+    desk = Desk(Strategy.NATIVE_KEY, [Ending.DONE_UNANSWERED])
+    await handle(desk)
+    assert desk.sends[1] - desk.sends[0] < timedelta(milliseconds=100)
+    assert len(desk.done) == 1
+
+
+@pytest.mark.parametrize("strategy", [Strategy.UPSERT, Strategy.LOOKUP_FIRST])
+@pytest.mark.parametrize("ending", sorted(UNANSWERED))
+async def test_nothing_is_sent_or_asked_while_the_call_can_still_land(strategy: Strategy, ending: Ending) -> None:
+    desk = Desk(strategy, [ending])
+    await handle(desk)
+    for moment in (*desk.sends[1:], *desk.finds):
+        assert moment - desk.sends[0] >= TIMEOUT + SETTLES
+
+
+@pytest.mark.parametrize(("ending", "sends"), [(Ending.DONE_UNANSWERED, 1), (Ending.DONE_LATE, 1), (Ending.NOT_DONE_UNANSWERED, 2)])
+async def test_a_system_that_is_asked_first_is_called_again_only_if_it_says_no(ending: Ending, sends: int) -> None:
+    desk = Desk(Strategy.LOOKUP_FIRST, [ending])
+    await handle(desk)
+    assert (len(desk.sends), len(desk.finds), len(desk.done)) == (sends, 1, 1)
+
+
+async def test_a_question_without_an_answer_is_asked_again_and_nothing_is_sent() -> None:
+    desk = Desk(Strategy.LOOKUP_FIRST, [Ending.DONE_UNANSWERED])
+    desk.find_fails = 3
+    assert await handle(desk) == handled()
+    assert (len(desk.sends), len(desk.finds)) == (1, 4)
+
+
+async def test_each_further_unknown_outcome_is_resolved_in_its_turn() -> None:
+    desk = Desk(Strategy.LOOKUP_FIRST, [Ending.NOT_DONE_UNANSWERED] * 4)
+    assert await handle(desk) == handled()
+    assert (len(desk.sends), len(desk.done)) == (5, 1)
+    for earlier, later in zip(desk.sends, desk.sends[1:], strict=False):
+        assert later - earlier >= TIMEOUT + SETTLES
+
+
+async def test_a_resend_that_was_not_sent_leaves_the_outcome_to_be_asked_for_again() -> None:
+    """The first call's fate was known, but the second's not being sent must not make the first forgotten."""
+    desk = Desk(Strategy.LOOKUP_FIRST, [Ending.NOT_DONE_UNANSWERED, Ending.UNREACHABLE])
+    assert await handle(desk) == handled()
+    assert len(desk.done) == 1
+    assert len(desk.finds) == 2
+
+
+async def test_a_key_that_the_system_may_have_forgotten_is_asked_for_first() -> None:
+    """The worker was away for days, the system forgets keys after one: the same key would be another effect."""
+    desk = Desk(Strategy.NATIVE_KEY, [Ending.DONE_THEN_HANGS], forgets_after=timedelta(hours=24))
+    await crash_during_the_call(desk)
+    await desk.clock.advance(3 * 86_400)
+    assert await handle(desk) == handled()
+    assert len(desk.done) == 1
+
+
+# -- the same message again
+
+
+@every_strategy
+async def test_the_same_record_again_puts_out_what_it_did_before(strategy: Strategy) -> None:
+    """Kafka did not confirm the first time."""
+    desk = Desk(strategy)
+    first = await handle(desk)
+    assert await handle(desk) == first == handled()
+    assert len(desk.sends) == 1
+
+
+@every_strategy
+async def test_the_same_message_from_another_record_puts_out_nothing(strategy: Strategy) -> None:
+    desk = Desk(strategy)
+    await handle(desk, offset=7)
+    again = await handle(desk, offset=8)
+    assert isinstance(again, Handled)
+    assert (again.kind, again.outputs) == (OutcomeKind.DUPLICATE, ())
+    assert len(desk.sends) == 1
+
+
+# -- crashes
+
+
+async def crash_during_the_call(desk: Desk) -> None:
+    """The worker is killed while its call is under way."""
+    await desk.take_over()
+    call = asyncio.create_task(desk.once().run(desk.delivery()))
+    while not desk.sends:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    call.cancel()
+    with suppress(asyncio.CancelledError):
+        await call
+    assert state(desk) is EffectState.INTENT
+
+
+@every_strategy
+@pytest.mark.parametrize("ending", [Ending.DONE_THEN_HANGS, Ending.HANGS])
+async def test_a_crash_between_the_call_and_its_answer_is_resolved_by_the_next_owner(strategy: Strategy, ending: Ending) -> None:
+    desk = Desk(strategy, [ending], timeout=timedelta(seconds=10))
+    await crash_during_the_call(desk)
+    assert await handle(desk) == handled()
+    assert (len(desk.done), state(desk)) == (1, EffectState.DONE)
+    if strategy is not Strategy.NATIVE_KEY:
+        assert min((*desk.finds, *desk.sends[1:])) - desk.sends[0] >= timedelta(seconds=10) + SETTLES
+
+
+async def test_after_a_long_absence_nothing_more_is_waited_for() -> None:
+    desk = Desk(Strategy.LOOKUP_FIRST, [Ending.DONE_THEN_HANGS])
+    await crash_during_the_call(desk)
+    await desk.clock.advance(3600)
+    began = desk.clock.now()
+    assert await handle(desk) == handled()
+    assert desk.clock.now() == began
+
+
+@every_strategy
+async def test_a_worker_that_was_fenced_writes_nothing_about_its_call(strategy: Strategy) -> None:
+    """The partition moved while it called: the next owner finds an open intent, and the effect is there once."""
+    desk = Desk(strategy, [Ending.DONE])
+    await desk.take_over()
+    zombies = desk.delivery()
+    send = desk.send
+
+    async def lose_the_partition_meanwhile(delivery: Delivery, generation: int) -> object:
+        reply = await send(delivery, generation)
+        await desk.take_over()
+        return reply
+
+    desk.send = lose_the_partition_meanwhile  # type: ignore[method-assign, assignment]
+    async with desk.clock.auto_advance():
+        with pytest.raises(Fenced):
+            await desk.once().run(zombies)
+    desk.send = send  # type: ignore[method-assign]
+    assert await handle(desk) == handled()
+    assert len(desk.done) == 1
+
+
+# -- the store
+
+
+async def test_what_was_answered_is_written_however_long_the_store_is_away() -> None:
+    desk = Desk(Strategy.LOOKUP_FIRST, [Ending.DONE])
+    send = desk.send
+
+    async def take_the_store_away(delivery: Delivery, generation: int) -> object:
+        reply = await send(delivery, generation)
+        desk.store.is_down = True
+        return reply
+
+    desk.send = take_the_store_away  # type: ignore[method-assign, assignment]
+    await desk.take_over()
+    async with desk.clock.auto_advance():
+        running = asyncio.create_task(desk.handle())
+        await desk.clock.sleep(600)
+        desk.store.is_down = False
+        assert await running == handled()
+    assert (len(desk.sends), len(desk.finds), state(desk)) == (1, 0, EffectState.DONE)
+
+
+@every_strategy
+async def test_an_intent_whose_answer_was_lost_is_resolved_like_any_other(strategy: Strategy) -> None:
+    """The store wrote the intent and did not say so: nothing was sent, but nobody knows that."""
+    desk = Desk(strategy)
+    await desk.take_over()
+    desk.store.lose_answer_next()
+    async with desk.clock.auto_advance():
+        assert await desk.handle() == handled()
+    assert len(desk.done) == 1
+
+
+@every_strategy
+async def test_where_the_store_was_too_slow_for_the_deadline_nothing_is_sent(strategy: Strategy) -> None:
+    desk = Desk(strategy)
+    await desk.take_over()
+    desk.store.latency_s = MARGIN.total_seconds() + 0.5
+    async with desk.clock.auto_advance():
+        running = asyncio.create_task(desk.handle())
+        await desk.clock.sleep(10)
+        assert desk.sends == []
+        desk.store.latency_s = 0
+        assert await running == handled()
+    assert len(desk.done) == 1
+
+
+async def test_a_lane_that_is_given_up_leaves_the_effect_to_the_next_owner() -> None:
+    """The partition is handed over while an unknown outcome waits for its moment."""
+    desk = Desk(Strategy.LOOKUP_FIRST, [Ending.DONE_UNANSWERED])
+    await desk.take_over()
+
+    async def handed_over(_: float) -> None:
+        raise Abandoned
+
+    found = desk.delivery()
+    waiting = Delivery(found.envelope, found.coordinates, found.fence, 1, found.now, found.encode, handed_over)
+    with pytest.raises(Abandoned):
+        await desk.once().run(waiting)
+    assert await handle(desk) == handled()
+    assert (len(desk.sends), len(desk.done)) == (1, 1)
+
+
+# -- anything at all
+
+AGAIN = sorted(UNANSWERED | NOT_SENT.keys() - {Ending.HANGS, Ending.DONE_THEN_HANGS})
+
+
+@given(strategy=sampled_from(list(Strategy)), endings=lists(sampled_from(AGAIN), max_size=6), crashes=booleans(), slow=booleans())
+@settings(max_examples=150, deadline=None)
+async def test_whatever_happens_the_effect_is_there_once(strategy: Strategy, endings: list[Ending], *, crashes: bool, slow: bool) -> None:
+    """Any run of endings, a crash in the first call or not, a slow store or not. The vendor is never asked or called too early."""
+    desk = Desk(strategy, list(endings))
+    desk.store.latency_s = 0.3 if slow else 0.0
+    if crashes:
+        await desk.take_over()
+        call = asyncio.create_task(desk.once().run(desk.delivery()))
+        async with desk.clock.auto_advance():
+            while not desk.sends:
+                await desk.clock.sleep(0.05)
+        call.cancel()
+        await asyncio.wait({call})
+    found = await handle(desk)
+    await desk.clock.advance(60)
+    assert found == handled()
+    assert (len(desk.done), state(desk)) == (1, EffectState.DONE)
