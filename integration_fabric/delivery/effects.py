@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 MARGIN = timedelta(seconds=1)
 """Between the last moment at which a call may be under way and its intent's deadline: the pauses of a busy event loop."""
+VENDOR_MEMORY = timedelta(hours=20)
+"""How long after its deadline a call is taken to be known to a vendor that dedupes: Stripe forgets keys after 24 hours or more."""
 STORE_RETRY_S = 0.5
 """Between attempts to write what a call was answered; the store's absence is no failure of the message."""
 _NOT_SENT = (Unavailable, Throttled, BadCredential, Transient, MissingParent)
@@ -122,7 +124,8 @@ class Once:
         if effect.strategy is not Strategy.NATIVE_KEY:
             await delivery.pause(max(0.0, (remaining + effect.settles_after).total_seconds()))
         found = None
-        if effect.strategy is Strategy.LOOKUP_FIRST:
+        forgotten = effect.strategy is Strategy.NATIVE_KEY and remaining < -VENDOR_MEMORY
+        if effect.strategy is Strategy.LOOKUP_FIRST or forgotten:
             found = await self._read_back(delivery, generation)
             LOG.resolved(delivery.fence.subscriber, envelope, found=found is not None, strategy=effect.strategy)
         if found is not None:

@@ -102,5 +102,9 @@ def read_business_keys(text: str) -> dict[str, str]:
     """Read what `write_business_keys` wrote; parts without `=` are passed over."""
     if not text or len(text) > MAX_BUSINESS_KEYS_BYTES:
         return {}
-    pairs = (part.partition("=") for part in text.split(";"))
-    return {name: unquote(value) if "%" in value else value for name, equals, value in pairs if equals}
+    found = {}
+    for part in text.split(";"):
+        name, equals, value = part.partition("=")
+        if equals:
+            found[name] = unquote(value) if "%" in value else value
+    return found

@@ -30,29 +30,32 @@ def read_envelope(record: Record, codec: Codec, kinds: Mapping[str, type[Message
     if kind is None or record.value is None:
         raise Undecodable(f"{record.coordinates}: no value, or a topic that is not read here")
     body = codec.decode(record.value, kind)
-    headers = text_headers(record.headers)
-    get = headers.get
-    identity = message_id_of(record, headers)
+    get = dict(record.headers or ()).get  # only what is read is made text
+    identity = _text(get("ce_id")) or message_id_of(record, {})
     return Envelope(  # by position, which is the faster by far
         body,
-        identity,
-        get("ce_source", ""),
+        MessageId(identity),
+        _text(get("ce_source")) or "",
         _time_of(record, get("ce_time")),
-        get("ce_correlationid") or identity,
-        cast("MessageId | None", get("ce_causationid") or None),
-        cast("System | None", get("ce_system") or None),
-        get("ce_legalentity"),
-        read_business_keys(get("ce_businesskeys", "")),
-        get("traceparent"),
-        get("tracestate"),
+        _text(get("ce_correlationid")) or identity,
+        cast("MessageId | None", _text(get("ce_causationid")) or None),
+        cast("System | None", _text(get("ce_system")) or None),
+        _text(get("ce_legalentity")),
+        read_business_keys(_text(get("ce_businesskeys")) or ""),
+        _text(get("traceparent")),
+        _text(get("tracestate")),
         record.coordinates,
     )
 
 
-def _time_of(record: Record, text: str | None) -> datetime:
-    if text:
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")
+
+
+def _time_of(record: Record, value: bytes | None) -> datetime:
+    if value:
         try:
-            found = datetime.fromisoformat(text)
+            found = datetime.fromisoformat(value.decode("ascii"))
         except ValueError:
             found = None
         if found is not None and found.tzinfo is not None:

@@ -185,14 +185,14 @@ class Executor:
             trail.waited_s += self._clock.monotonic_s() - trail.attempt_s
 
     def _give_up(self, record: Record, trail: _Trail, error: Exception, decision: GiveUp) -> Result:
-        now = self._clock.now()
-        attempts = (*trail.attempts, Attempt(now, decision.code))
+        code = _in_whole_letters(decision.code)
+        attempts = (*trail.attempts, Attempt(self._clock.now(), code))
         dead = DeadLetter(
             subscriber=self._running.name,
             record=record,
             failure=decision.failure,
-            code=decision.code,
-            message=str(error) or type(error).__name__,
+            code=code,
+            message=_in_whole_letters(str(error)) or type(error).__name__,
             stack="".join(traceback.format_exception(error)) if decision.failure is FailureClass.DEFECT else "",
             attempts=attempts,
             first_failed_at=attempts[0].at,
@@ -205,3 +205,8 @@ class Executor:
         duration_ms = (self._clock.monotonic_s() - trail.began_s) * 1000
         extra = self._bury(dead) if dead else None
         return Result(record, handled, trail.began_at, duration_ms, len(trail.attempts) + 1, trail.envelope, dead, extra)
+
+
+def _in_whole_letters(text: str) -> str:
+    """Vendors cut texts inside a surrogate pair, and JSON lets half of it through; no record, log or database takes it."""
+    return text.encode("utf-8", "replace").decode()

@@ -28,8 +28,10 @@ _INT_LIMIT = 2**31
 _LONG_LIMIT = 2**63
 _MORE = 0x80
 """The bit of a byte that says that another follows."""
+_BOTH_MORE = _MORE << 8 | _MORE
 _MAX_VARINT_BYTES = 10
 _double = Struct("<d")
+_two_pairs = Struct("<HH")
 
 
 def _encode_unsigned(number: int) -> bytes:
@@ -137,9 +139,23 @@ def read_decimal(buffer: bytes, at: int) -> tuple[Decimal, int]:
 
 
 def read_timestamp(buffer: bytes, at: int) -> tuple[datetime, int]:
-    """A timestamp-micros, in UTC."""
+    """A timestamp-micros, in UTC. Those between 1979 and 4199 have eight bytes, of which the second half is the same for minutes."""
+    upper = _last_four(buffer[at + 4 : at + 8])
+    if upper >= 0:
+        first, second = _two_pairs.unpack_from(buffer, at)
+        if first & second & _BOTH_MORE == _BOTH_MORE:
+            unsigned = first & 0x7F | first >> 1 & 0x3F80 | (second & 0x7F | second >> 1 & 0x3F80) << 14 | upper
+            return EPOCH + timedelta(0, 0, (unsigned >> 1) ^ -(unsigned & 1)), at + 8
     micros, at = read_long(buffer, at)
     return EPOCH + timedelta(0, 0, micros), at
+
+
+@lru_cache(maxsize=4096)
+def _last_four(ending: bytes) -> int:
+    """What the last four bytes of eight stand for; -1 where the number ends before or behind them."""
+    if len(ending) != 4 or ending[3] >= _MORE or any(byte < _MORE for byte in ending[:3]):  # noqa: PLR2004  the four of the name
+        return -1
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(ending, 4))
 
 
 def read_date(buffer: bytes, at: int) -> tuple[date, int]:

@@ -218,11 +218,19 @@ class _Generator:
     def _blocks(self) -> Iterator[None]:
         """What is added inside runs once for each item of an array or map."""
         count, source = self.source.variable(), self.source
-        source.line(f"{count}, i = read_count(b, i)")
+        self._count(count)
         with source.block(f"while {count}:"):
             with source.block(f"for _ in range({count}):"):
                 yield
-            source.line(f"{count}, i = read_count(b, i)")
+            self._count(count)
+
+    def _count(self, count: str) -> None:
+        """Most counts are one byte, as lengths."""
+        self.source.line(f"{count} = SHORT_LENGTHS[b[i]]")
+        with self.source.block(f"if {count} < 0:"):
+            self.source.line(f"{count}, i = read_count(b, i)")
+        with self.source.block("else:"):
+            self.source.line("i += 1")
 
     def _skip(self, written: Any) -> None:
         if isinstance(written, list):

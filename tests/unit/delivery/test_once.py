@@ -27,8 +27,8 @@ def state(desk: Desk) -> EffectState | None:
 
 
 async def handle(desk: Desk, offset: int = 7) -> Handled | Exception:
-    await desk.take_over()
     async with desk.clock.auto_advance():
+        await desk.take_over()
         return await desk.handle(offset)
 
 
@@ -302,9 +302,9 @@ async def test_whatever_happens_the_effect_is_there_once(strategy: Strategy, end
     desk = Desk(strategy, list(endings))
     desk.store.latency_s = 0.3 if slow else 0.0
     if crashes:
-        await desk.take_over()
-        call = asyncio.create_task(desk.once().run(desk.delivery()))
         async with desk.clock.auto_advance():
+            await desk.take_over()
+            call = asyncio.create_task(desk.once().run(desk.delivery()))
             while not desk.sends:
                 await desk.clock.sleep(0.05)
         call.cancel()

@@ -166,3 +166,27 @@ async def test_a_store_that_is_away_stops_nothing_for_good(codec: Codec) -> None
             bench.store.is_down = False
             await bench.until(lambda: bench.dead_letters())
             assert member.loop.stop is not None
+
+
+async def test_a_failure_in_half_a_letter_is_a_dead_letter_like_any_other(codec: Codec) -> None:
+    """Vendors cut texts inside a surrogate pair, and JSON lets half of it through; UTF-8 does not."""
+
+    async def fail(delivery: Delivery) -> None:
+        raise DataProblem(field="name\ud83d", value="cut \ud83d", hint="h\x00", code="bad\ud83d")
+
+    async with Bench(codec) as bench:
+        bench.publish(tax_code("a", 0))
+        bench.append(None, codec.encode(tax_code("b", 0)))
+        async with bench.running(copier(fail, policy=SKIP)):
+            await bench.until_committed()
+    assert len(bench.dead_letters()) == len(bench.transitions()) == 2
+
+
+async def test_headers_that_nobody_understands_hold_nothing_up(codec: Codec) -> None:
+    async with Bench(codec) as bench:
+        odd = [("ce_id", b"\xff\x00"), ("ce_time", b"yesterday"), ("ce_correlationid", b"\xed\xa0\xbd"), ("ce_businesskeys", b"=;%;%zz=%ED%A0%BD")]
+        bench.append(b"k", codec.encode(tax_code("a", 0)), odd)
+        bench.append(b"k", b"poison", odd)
+        async with bench.running(copier()):
+            await bench.until_committed()
+    assert [outcome for outcomes in bench.outcomes().values() for outcome in outcomes] == ["applied", "dead_lettered"]
