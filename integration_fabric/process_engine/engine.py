@@ -54,9 +54,9 @@ class Turn:
             self._set(step, StepStatus.UNDONE if undoing else StepStatus.DONE)
         elif undoing:
             self._set(step, StepStatus.UNDO_HELD, _problems(event))
-        elif definition.refusal is Refusal.COMPENSATE:
+        elif definition.refusal is Refusal.COMPENSATE or self.instance.state is ProcessState.COMPENSATING:
             self._set(step, StepStatus.REFUSED, _problems(event))
-            self.instance = replace(self.instance, state=ProcessState.COMPENSATING)
+            self._compensate()
         else:
             self._set(step, StepStatus.HELD, _problems(event))
         return self._advance()
@@ -108,6 +108,13 @@ class Turn:
         steps = part.branches if isinstance(part, Parallel) else (part,)
         return all(self.instance.status(step.name) in OVER for step in steps)
 
+    def _compensate(self) -> None:
+        """From here on things are only undone: what is held waits for nothing any more."""
+        self.instance = replace(self.instance, state=ProcessState.COMPENSATING)
+        for step in self.instance.steps.values():
+            if step.status is StepStatus.HELD:
+                self._set(step, StepStatus.REFUSED, step.problems)
+
     def _undo_next(self) -> None:
         """One at a time, the last first."""
         if any(step.status in OPEN or step.status is StepStatus.UNDO_HELD for step in self.instance.steps.values()):
@@ -151,10 +158,10 @@ class Turn:
 
     def _state(self) -> ProcessState:
         statuses = {step.status for step in self.instance.steps.values()}
-        if statuses & HELD:
-            return ProcessState.COMPENSATING if StepStatus.UNDO_HELD in statuses else ProcessState.HELD
         if self.instance.state is ProcessState.COMPENSATING:
-            return ProcessState.COMPENSATING if statuses & OPEN else ProcessState.COMPENSATED
+            return ProcessState.COMPENSATING if statuses & (OPEN | HELD) else ProcessState.COMPENSATED
+        if statuses & HELD:
+            return ProcessState.HELD
         return ProcessState.COMPLETED if all(self._is_over(part) for part in self._process.steps) else ProcessState.RUNNING
 
     def _emit(self, body: Command | Event) -> Emit:

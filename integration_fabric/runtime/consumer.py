@@ -114,6 +114,7 @@ class SubscriberLoop(Listener):
         self._lanes = Lanes()
         self._owned: dict[TopicPartition, Owned] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
+        self._letting_go = 0
         self._held = False
         self._dirty = asyncio.Event()
         self._drain = asyncio.Event()
@@ -199,7 +200,7 @@ class SubscriberLoop(Listener):
         self._consumer.hold()
         self._lanes.drop(list(self._owned))
         for owned in self._owned.values():
-            owned.leaving.set()
+            owned.leave()
         await self._await_quiet(list(self._owned.values()), self._bounds.drain)
         await self._commit_within(self._bounds.commit)
 
@@ -251,7 +252,7 @@ class SubscriberLoop(Listener):
         self._lanes.drop(partitions)
         leaving = [owned for partition in partitions if (owned := self._owned.get(partition))]
         for owned in leaving:
-            owned.leaving.set()
+            owned.leave()
         try:
             await self._await_quiet(leaving, self._bounds.revoke)
             await self._commit_within(self._bounds.commit)
@@ -267,12 +268,14 @@ class SubscriberLoop(Listener):
         if self._drain.is_set():
             return
         epochs, owned_by, lanes = snapshot.epochs, self._owned, self._lanes
+        partition, owned = None, None
         for record in records:
-            partition = TopicPartition(record.topic, record.partition)
-            owned = owned_by.get(partition)
-            if owned is None or owned.fence is None or owned.local_epoch != epochs.get(partition):
-                continue
-            if owned.progress.take(record.offset):
+            if partition is None or record.partition != partition.partition or record.topic != partition.topic:  # they come in runs
+                partition = TopicPartition(record.topic, record.partition)
+                owned = owned_by.get(partition)
+                if owned is not None and (owned.fence is None or owned.local_epoch != epochs.get(partition)):
+                    owned = None
+            if owned is not None and owned.progress.take(record.offset):
                 lanes.put(Taken(record, owned.local_epoch))
         self._measure()
         self._wake()
@@ -334,7 +337,7 @@ class SubscriberLoop(Listener):
         self._lanes.drop(partitions)
         known = [partition for partition in partitions if partition in self._owned]
         for partition in known:
-            self._owned.pop(partition).leaving.set()
+            self._owned.pop(partition).leave()
         if known:
             LOG.handed_over(self.name, partitions=[f"{p.topic}/{p.partition}" for p in known], lost=lost)
         self._measure()
@@ -342,24 +345,40 @@ class SubscriberLoop(Listener):
     # -- handling
 
     async def _work(self) -> None:
-        handled = 0
+        """Handle one message after the other; while handlers wait for nothing, one worker does everything."""
+        loop = asyncio.get_running_loop()
         while True:
-            lane = self._lanes.start() if self.stop is None else None
-            if lane is None:
-                future = asyncio.get_running_loop().create_future()
-                self._idle.append(future)
-                await future
-                continue
-            await self._handle(lane)
-            handled += 1
-            if handled % self._bounds.burst == 0:
+            loop.call_soon(self._relieve)  # its turn comes when this worker waits or lets go
+            for _ in range(self._bounds.burst):
+                lane = self._begin()
+                if lane is None:
+                    future = loop.create_future()
+                    self._idle.append(future)
+                    await future
+                    break
+                await self._handle(lane)
+            else:
+                self._letting_go += 1
                 await asyncio.sleep(0)
+                self._letting_go -= 1
+
+    def _relieve(self) -> None:
+        """A worker has stopped: where that is because its handler waits, others take over, more and more of them."""
+        if not self._letting_go:
+            self._wake(2)
+
+    def _begin(self) -> Lane | None:
+        """The next lane to run."""
+        lane = self._lanes.start() if self.stop is None else None
+        if self._held and self._lanes.queued == self._bounds.low_messages:  # passed through one by one
+            self._measure()
+        return lane
 
     async def _handle(self, lane: Lane) -> None:
         taken = lane.running
         assert taken is not None
         record = taken.record
-        owned = self._owned.get(TopicPartition(record.topic, record.partition))
+        owned = self._owned.get(lane.partition)
         if owned is None or owned.local_epoch != taken.epoch or owned.fence is None:
             self._lanes.finish(lane)
             return
@@ -374,10 +393,8 @@ class SubscriberLoop(Listener):
         except Fenced:
             self._retake([owned])
         finally:
-            owned.leave()
+            owned.end()
             self._lanes.finish(lane)
-            if self._held:
-                self._measure()
 
     def _complete(self, owned: Owned, result: Result) -> None:
         if not self._is_mine(owned):
@@ -408,17 +425,19 @@ class SubscriberLoop(Listener):
         self.stop = stop
         self.state = LoopState.STOPPED
         self._consumer.hold()
+        self._lanes.drop(list(self._owned))  # what is queued stays uncommitted, and is taken again by whoever goes on
         metrics.STOPPED.labels(self.name).set(1)
         position = f"{stop.partition.topic}/{stop.partition.partition}/{stop.offset}"
         LOG.stopped(self.name, position=position, key=stop.key.decode("utf-8", "replace"), code=stop.code, why=stop.message)
 
-    def _wake(self) -> None:
-        ready = self._lanes.ready
-        while ready > 0 and self._idle:
+    def _wake(self, workers: int = 1) -> None:
+        """Wake idle workers, as many as have something to do at the most."""
+        workers = min(workers, self._lanes.ready)
+        while workers > 0 and self._idle:
             future = self._idle.popleft()
             if not future.done():
                 future.set_result(None)
-                ready -= 1
+                workers -= 1
 
     def _measure(self) -> None:
         queued, kept, bounds = self._lanes.queued, sum(owned.progress.kept_count for owned in self._owned.values()), self._bounds

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from integration_fabric.messages.base import Message
-from integration_fabric.messages.envelope import Envelope, read_business_keys, text_headers, to_headers
+from integration_fabric.messages.envelope import Envelope, read_business_keys, to_headers
 from integration_fabric.messages.errors import ContractBroken, Undecodable
 from integration_fabric.messages.ids import MessageId, System, deterministic_id
 from integration_fabric.runtime.outcomes import Emit

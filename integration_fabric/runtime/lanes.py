@@ -22,6 +22,7 @@ class Lane:
     """The queue of one key. Its head is what runs."""
 
     name: Hashable
+    partition: TopicPartition
     queue: deque[Taken] = field(default_factory=deque)
     running: Taken | None = None
 
@@ -44,10 +45,11 @@ class Lanes:
 
     def put(self, taken: Taken) -> None:
         """Append a record to its lane. A flight of an older epoch that still runs in the lane is waited for."""
-        name = lane_name(taken.record)
+        record = taken.record
+        name = lane_name(record)
         lane = self._lanes.get(name)
         if lane is None:
-            lane = self._lanes[name] = Lane(name)
+            lane = self._lanes[name] = Lane(name, TopicPartition(record.topic, record.partition))
         lane.queue.append(taken)
         self.queued += 1
         if lane.running is None and len(lane.queue) == 1:
@@ -77,8 +79,7 @@ class Lanes:
         """Forget what is queued of these partitions. What runs goes on; its result is the caller's to refuse, by its epoch."""
         gone = set(partitions)
         for lane in list(self._lanes.values()):
-            head = lane.running or (lane.queue[0] if lane.queue else None)
-            if head is None or TopicPartition(head.record.topic, head.record.partition) not in gone:
+            if lane.partition not in gone:
                 continue
             self.queued -= len(lane.queue)
             lane.queue.clear()

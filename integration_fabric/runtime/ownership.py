@@ -27,20 +27,23 @@ class Owned:
     running: int = 0
     stop: Stop | None = None
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it is to be handed over."""
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while nothing of it runs."""
-
-    def __post_init__(self) -> None:
-        self.quiet.set()
+    """Set once it is to be handed over and nothing of it runs."""
 
     def enter(self) -> None:
         """A message of it begins."""
         self.running += 1
-        self.quiet.clear()
 
-    def leave(self) -> None:
+    def end(self) -> None:
         """A message of it has ended."""
         self.running -= 1
+        if self.running == 0 and self.leaving.is_set():
+            self.quiet.set()
+
+    def leave(self) -> None:
+        """It is to be handed over: nothing of it begins any more, and what waits in its lanes gives up."""
+        self.leaving.set()
         if self.running == 0:
             self.quiet.set()
 

@@ -13,11 +13,15 @@ from integration_fabric.messages.envelope import Envelope
 from integration_fabric.telemetry import metrics
 
 
-def set_up(*, level: str = "INFO", stream: Any = None) -> None:
+SHOWN_NAMES = 8
+
+
+def set_up(*, level: str = "INFO", libraries: str = "WARNING", stream: Any = None) -> None:
     """Send structlog, and what libraries log, to one stream as JSON lines.
 
     Args:
         level: The lowest level that is written.
+        libraries: The same for what libraries log; commands that answer in one line want none of it.
         stream: Where to; standard error if None, so that standard output stays a program's answer.
     """
     target = stream if stream is not None else sys.stderr
@@ -34,7 +38,7 @@ def set_up(*, level: str = "INFO", stream: Any = None) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
+    root.setLevel(logging.getLevelNamesMapping()[libraries])
 
 
 def _stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -102,11 +106,11 @@ class Log:
     def taken_over(self, subscriber: str, *, partitions: list[str], epoch: int, took_ms: float) -> None:
         """Partitions are ours, and their state is known."""
         metrics.TAKEOVERS.labels(subscriber).inc(len(partitions))
-        self._log.info("taken_over", subscriber=subscriber, partitions=partitions, epoch=epoch, took_ms=round(took_ms, 1))
+        self._log.info("taken_over", subscriber=subscriber, partitions=_few(partitions), epoch=epoch, took_ms=round(took_ms, 1))
 
     def handed_over(self, subscriber: str, *, partitions: list[str], lost: bool) -> None:
         """Partitions are no longer ours."""
-        self._log.info("handed_over", subscriber=subscriber, partitions=partitions, lost=lost)
+        self._log.info("handed_over", subscriber=subscriber, partitions=_few(partitions), lost=lost)
 
     def commit_failed(self, subscriber: str, *, kind: str, why: str) -> None:
         """A Kafka transaction did not commit."""
@@ -134,6 +138,11 @@ class Log:
     def problem(self, name: str, **more: Any) -> None:
         """As `event`, for what somebody should look at."""
         self._log.warning(name, **more)
+
+
+def _few(names: list[str]) -> list[str] | str:
+    """The names, or how many there are."""
+    return names if len(names) <= SHOWN_NAMES else f"{len(names)}, from {names[0]} to {names[-1]}"
 
 
 def _code(error: BaseException) -> str:

@@ -7,7 +7,7 @@ asserted. The systems are real ones or simulators in a process of their own, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,12 +16,17 @@ from uuid import uuid4
 from integration_fabric.apps.gateway.app import application
 from integration_fabric.apps.serving import listen, serving
 from integration_fabric.connector_kit.polling import Poller
+from integration_fabric.messages.base import Message
+from integration_fabric.messages.envelope import Envelope
 from integration_fabric.messages.errors import FabricError
 from integration_fabric.messages.fabric import ProcessState
+from integration_fabric.messages.ids import MessageId
 from integration_fabric.operations.conservation import Balance
 from integration_fabric.process_engine.ports import InstanceRow
 from integration_fabric.process_engine.timers import TimerPoller
 from integration_fabric.runtime.consumer import SubscriberLoop
+from integration_fabric.runtime.ports import Commit, Snapshot
+from integration_fabric.runtime.records import Outgoing, Record
 from integration_fabric.testing.clock import ForwardClock
 from integration_fabric.wiring.drivers import Drivers, Footprint
 from integration_fabric.wiring.fabric import Fabric
@@ -237,6 +242,34 @@ class World:
         """The sums of all topics."""
         return await asyncio.to_thread(balances, self.fabric.settings, self.fabric.reader, self.fabric.codec)
 
+    async def put_raw(self, topic: str, *, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+        """Put any bytes on a topic, as something that knows nothing of the fabric would."""
+        transactions = self.fabric.backing(f"raw-{uuid4().hex[:8]}").transactions
+        await transactions.start()
+        try:
+            await transactions.commit(Commit([Outgoing(topic, key, value, tuple(headers))], {}, Snapshot(None, {})))
+        finally:
+            await transactions.close()
+
+    async def publish(self, *bodies: Message) -> None:
+        """Publish messages, each with an id of its own."""
+        now = self.clock.now()
+        await asyncio.to_thread(self.fabric.codec.prepare, [type(body) for body in bodies])
+        await self.fabric.publisher.publish(
+            [
+                Envelope(body, MessageId(str(uuid4())), "/tests", now, correlation_id=body.key, business_keys=body.search_keys())
+                for body in bodies
+            ]
+        )
+
+    async def ensure_topics(self, *names: str) -> None:
+        """Make topics that no subscriber of the landscape has."""
+        await asyncio.to_thread(self.fabric.make_topics, names)
+
+    async def records(self, topic: str) -> Sequence[Record]:
+        """Everything that stands on a topic."""
+        return await asyncio.to_thread(lambda: list(self.fabric.reader.read([topic])))
+
     async def payer_with_declined_card(self) -> str:
         """A customer whom billing knows with a card that is declined."""
         return await self.drivers.add_declined_payer()
@@ -244,6 +277,18 @@ class World:
     async def set_offline(self, role: str, *, offline: bool) -> None:
         """Switch a simulated system off or on."""
         await self.drivers.set_offline(role, offline=offline)
+
+
+async def run_until(loop: SubscriberLoop, true: Callable[[], bool], within: timedelta = SETTLE_WITHIN) -> None:
+    """Run one subscriber until something is true of it, then drain it. Raises TimeoutError, and what the subscriber failed with."""
+    task = asyncio.create_task(loop.run())
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            while not true() and not task.done():
+                await asyncio.sleep(LOOK_EVERY_S)
+    finally:
+        loop.drain()
+        await task
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from integration_fabric.backends.avro.codec import AvroCodec
+from integration_fabric.backends.kafka.admin import KafkaAdmin, WantedTopic
 from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.backends.kafka.owner_thread import OwnerThread
 from integration_fabric.backends.kafka.publisher import KafkaPublisher
@@ -79,6 +80,8 @@ class Fabric:
     reader: TopicReader
     backing: Callable[[str], Backing]
     """Makes what one subscriber's loop runs on, by the subscriber's name."""
+    make_topics: Callable[[Sequence[str]], None]
+    """Makes topics that are missing. Blocks."""
 
     def subscribers(self, names: Sequence[str]) -> Sequence[Running]:
         """The subscribers of these parts, with everything that they need."""
@@ -182,7 +185,12 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: C
             routes=landscape.routes(settings),
             reader=KafkaReader(config=config, inquiry=inquiry),
             backing=backing,
+            make_topics=lambda names: _make_topics(config, names),
         )
+
+
+def _make_topics(config: Mapping[str, Any], names: Sequence[str]) -> None:
+    KafkaAdmin(config).apply([WantedTopic(name) for name in names])
 
 
 async def open_database(settings: Settings, stack: AsyncExitStack) -> Database:

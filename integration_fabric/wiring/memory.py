@@ -63,4 +63,5 @@ async def open_memory_fabric(settings: Settings, *, clock: Clock) -> AsyncIterat
             routes=landscape.routes(settings),
             reader=MemoryReader(broker),
             backing=backing,
+            make_topics=lambda names: broker.ensure_topics(names, landscape.PARTITIONS),
         )

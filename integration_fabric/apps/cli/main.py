@@ -12,6 +12,7 @@ import typer
 from integration_fabric.apps.cli import contracts, dlq, landscape, look, process, run
 from integration_fabric.apps.terminal import ERR
 from integration_fabric.messages.errors import FabricError, Unavailable, UsageProblem
+from integration_fabric.telemetry import logs
 
 INTERRUPTED = 130
 CANNOT_REACH = 3
@@ -54,6 +55,7 @@ def main() -> None:
 
 
 def _run() -> int:
+    logs.set_up(level="ERROR", libraries="CRITICAL")
     try:
         code = app(standalone_mode=False)
     except UsageProblem as error:

@@ -139,7 +139,7 @@ def read_decimal(buffer: bytes, at: int) -> tuple[Decimal, int]:
 
 
 def read_timestamp(buffer: bytes, at: int) -> tuple[datetime, int]:
-    """A timestamp-micros, in UTC. Those between 1979 and 4199 have eight bytes, of which the second half is the same for minutes."""
+    """A timestamp-micros, in UTC. Those from 1979 to 3111 have eight bytes, of which the second half is the same for minutes."""
     upper = _last_four(buffer[at + 4 : at + 8])
     if upper >= 0:
         first, second = _two_pairs.unpack_from(buffer, at)

@@ -123,7 +123,8 @@ class KafkaTransactions(Transactions):
             producer.begin_transaction()
             self._produce(producer, commit)
             offsets = [KafkaPartition(p.topic, p.partition, offset, metadata) for p, (offset, metadata) in commit.offsets.items()]
-            producer.send_offsets_to_transaction(offsets, commit.snapshot.group_metadata, CALL_TIMEOUT_S)
+            if offsets:
+                producer.send_offsets_to_transaction(offsets, commit.snapshot.group_metadata, CALL_TIMEOUT_S)
         except KafkaException as error:
             self._abort(producer, error)
         self._end(producer)

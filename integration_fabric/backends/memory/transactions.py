@@ -85,7 +85,9 @@ class MemoryTransactions(Transactions):
         if self._epoch != self._broker.producer_epoch(self._id):
             self._epoch = self._broker.begin_producer(self._id)
             raise Aborted(f"{self._id} was fenced; a new producer has begun")
-        if not isinstance(membership, Membership) or not self._broker.accepts(membership, commit.offsets):
+        if not commit.offsets:
+            membership = Membership("", "", 0)  # nothing is claimed, so nobody is asked
+        elif not isinstance(membership, Membership) or not self._broker.accepts(membership, commit.offsets):
             raise Refused(f"{membership} does not own {sorted(commit.offsets)}")
         fault = self._faults.popleft() if self._faults else None
         if fault is Fault.ABORTED:
