@@ -29,7 +29,10 @@ def apply_topics(settings: Settings) -> Sequence[AppliedTopic]:
 
 def push_schemas(settings: Settings) -> Sequence[Pushed]:
     """Register every schema. Raises UsageProblem, ContractBroken."""
-    registry = open_registry(settings, client_config(settings))
+    config = client_config(settings)
+    if not settings.registry.url:
+        KafkaAdmin(config).reach()
+    registry = open_registry(settings, config)
     pushed = []
     for file in read_all():
         subject = f"{file.topic}-value"

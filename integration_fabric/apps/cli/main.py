@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version as installed
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from integration_fabric.apps.cli import contracts, dlq, landscape, look, process, run
@@ -16,6 +15,8 @@ from integration_fabric.telemetry import logs
 
 INTERRUPTED = 130
 CANNOT_REACH = 3
+WrongUsage: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What Typer raises for wrong usage: its own copy of Click's class, which it exports only through its subclasses."""
 
 app = typer.Typer(
     name="fabric",
@@ -64,10 +65,10 @@ def _run() -> int:
         return _say(str(error), CANNOT_REACH)
     except FabricError as error:
         return _say(str(error), 1)
-    except click.ClickException as error:
+    except WrongUsage as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
 

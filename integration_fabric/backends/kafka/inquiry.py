@@ -18,12 +18,13 @@ from integration_fabric.backends.kafka.client import reason
 from integration_fabric.messages.errors import Unreachable, UsageProblem
 from integration_fabric.runtime.records import TopicPartition
 
-ANSWER_WITHIN = timedelta(seconds=10)
+ANSWER_WITHIN = timedelta(seconds=6)
+"""A broker that is there answers in milliseconds; one that has just been started, in a few seconds."""
 _KEYS = frozenset({"bootstrap.servers", "client.id", "logger", "log.connection.close"})
 
 
 class KafkaInquiry:
-    """Asks the broker. Callable from any thread; each call blocks for its answer, ten seconds at the most."""
+    """Asks the broker. Callable from any thread; each call blocks for its answer, six seconds at the most."""
 
     def __init__(self, config: Mapping[str, Any], *, answer_within: timedelta = ANSWER_WITHIN) -> None:
         """Take what all clients share; connects with the first question."""
