@@ -66,6 +66,7 @@ class HttpClient:
             Transient: a read was answered with 5xx.
             Throttled: 429, with what Retry-After says.
             BadCredential: 401.
+            VendorDrift: an answer that cannot be unpacked, or is too large.
         """
         harmless = method.upper() in READS if reads is None else reads
         what = f"{self._system}: {method} {path}"
@@ -73,6 +74,8 @@ class HttpClient:
             response = await self._client.request(method, path, **request)
         except httpx.TransportError as error:
             raise failure_of_transport(error, what, harmless=harmless) from error
+        except httpx.DecodingError as error:
+            raise VendorDrift(f"{what}: the answer cannot be unpacked: {_reason(error)}") from error
         failure = failure_of_answer(response, what, harmless=harmless)
         if failure is not None:
             raise failure
@@ -112,7 +115,7 @@ def failure_of_answer(response: httpx.Response, what: str, *, harmless: bool) ->
 def retry_after(response: httpx.Response) -> timedelta | None:
     """What `Retry-After` says in seconds, at most a minute at a time; a date is passed over (RFC 9110, 10.2.3)."""
     text = response.headers.get("retry-after", "")
-    return timedelta(seconds=min(float(text), 60.0)) if text.isdigit() else None
+    return timedelta(seconds=min(float(text), 60.0)) if text.isascii() and text.isdigit() else None
 
 
 @asynccontextmanager

@@ -36,10 +36,11 @@ class TimestampedSignature(Verifier):
         parts = [part.strip().partition("=") for part in headers.get(self._header, "").split(",")]
         stamps = [value for name, _, value in parts if name == "t"]
         signatures = [value for name, _, value in parts if name == "v1"]
-        if not stamps or not signatures or not stamps[0].isdigit():
+        if not stamps or not signatures or not (stamps[0].isascii() and stamps[0].isdigit()):
             raise SignatureWrong(f"header {self._header} has no t= and v1=")
-        expected = hmac.new(self._secret, stamps[0].encode() + b"." + body, hashlib.sha256).hexdigest()
-        if not any(hmac.compare_digest(expected, found) for found in signatures):
+        expected = hmac.new(self._secret, stamps[0].encode() + b"." + body, hashlib.sha256).hexdigest().encode()
+        # as bytes: of texts only ASCII ones can be compared, and anybody may send others
+        if not any(hmac.compare_digest(expected, found.encode("utf-8", "replace")) for found in signatures):
             raise SignatureWrong("the signature does not fit the body")
         if abs(now.timestamp() - int(stamps[0])) > self._tolerance.total_seconds():
             raise SignatureWrong(f"signed more than {self._tolerance} ago")

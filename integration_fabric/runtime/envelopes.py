@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import cast
 
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.envelope import Envelope, read_business_keys, to_headers
@@ -30,32 +29,36 @@ def read_envelope(record: Record, codec: Codec, kinds: Mapping[str, type[Message
     if kind is None or record.value is None:
         raise Undecodable(f"{record.coordinates}: no value, or a topic that is not read here")
     body = codec.decode(record.value, kind)
-    get = dict(record.headers or ()).get  # only what is read is made text
-    identity = _text(get("ce_id")) or message_id_of(record, {})
-    return Envelope(  # by position, which is the faster by far
+    try:
+        return _envelope(record, body, dict(record.headers or ()))
+    except UnicodeDecodeError:
+        return _envelope(record, body, {name: text.encode() for name, text in text_headers(record.headers).items()})
+
+
+def _envelope(record: Record, body: Message, headers: Mapping[str, bytes | None]) -> Envelope:
+    """Only what is read is made text. By position, which is the faster by far."""
+    get = headers.get
+    identity = MessageId(found.decode()) if (found := get("ce_id")) else message_id_of(record, {})
+    return Envelope(
         body,
-        MessageId(identity),
-        _text(get("ce_source")) or "",
+        identity,
+        found.decode() if (found := get("ce_source")) else "",
         _time_of(record, get("ce_time")),
-        _text(get("ce_correlationid")) or identity,
-        cast("MessageId | None", _text(get("ce_causationid")) or None),
-        cast("System | None", _text(get("ce_system")) or None),
-        _text(get("ce_legalentity")),
-        read_business_keys(_text(get("ce_businesskeys")) or ""),
-        _text(get("traceparent")),
-        _text(get("tracestate")),
+        found.decode() if (found := get("ce_correlationid")) else identity,
+        MessageId(found.decode()) if (found := get("ce_causationid")) else None,
+        System(found.decode()) if (found := get("ce_system")) else None,
+        found.decode() if (found := get("ce_legalentity")) is not None else None,
+        read_business_keys(found.decode()) if (found := get("ce_businesskeys")) else {},
+        found.decode() if (found := get("traceparent")) is not None else None,
+        found.decode() if (found := get("tracestate")) is not None else None,
         record.coordinates,
     )
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("utf-8", "replace")
 
 
 def _time_of(record: Record, value: bytes | None) -> datetime:
     if value:
         try:
-            found = datetime.fromisoformat(value.decode("ascii"))
+            found = datetime.fromisoformat(value.decode())
         except ValueError:
             found = None
         if found is not None and found.tzinfo is not None:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from integration_fabric.messages.envelope import Envelope
@@ -67,8 +67,17 @@ class Result:
 
 
 @dataclass(slots=True)
+class _Tally:
+    """How often a message failed in one way: waiting for a parent uses up no attempts of another failure."""
+
+    first_s: float
+    """When it first failed so, on the clock of `_Trail.worked_s`."""
+    count: int = 0
+
+
+@dataclass(slots=True)
 class _Trail:
-    """What happened to one message so far."""
+    """What happened to one message so far. Most messages have no history, so that is made with the first failure."""
 
     began_at: datetime
     began_s: float
@@ -76,11 +85,8 @@ class _Trail:
     """When the present attempt began."""
     attempt_s: float
     """The same, on the monotonic clock."""
-    attempts: list[Attempt] = field(default_factory=list)
-    failures: dict[FailureClass, int] = field(default_factory=dict)
-    """How often it failed in each way: waiting for a parent uses up no attempts of another failure."""
-    first_s: dict[FailureClass, float] = field(default_factory=dict)
-    """When it first failed so, on the clock of `worked_s`."""
+    attempts: tuple[Attempt, ...] = ()
+    tallies: dict[FailureClass, _Tally] | None = None
     waits: int = 0
     waited_s: float = 0.0
     """Spent on systems that were away, the attempts that found it out included."""
@@ -89,6 +95,13 @@ class _Trail:
     def worked_s(self, at_s: float) -> float:
         """Since the first attempt, less the time that systems were away."""
         return at_s - self.began_s - self.waited_s
+
+    def failed(self, failure: FailureClass) -> _Tally:
+        """The present attempt has failed so."""
+        self.tallies = self.tallies or {}
+        tally = self.tallies.setdefault(failure, _Tally(self.worked_s(self.attempt_s)))
+        tally.count += 1
+        return tally
 
 
 class Executor:
@@ -159,14 +172,13 @@ class Executor:
 
     def _decide(self, error: Exception, trail: _Trail) -> Decision:
         failure = classify(error)
-        trail.failures[failure] = trail.failures.get(failure, 0) + 1
-        first_s = trail.first_s.setdefault(failure, trail.worked_s(trail.attempt_s))
+        tally = trail.failed(failure)
         return decide(
             error,
             policy=self._running.policy,
-            attempts=trail.failures[failure],
+            attempts=tally.count,
             waits=trail.waits,
-            elapsed=timedelta(seconds=trail.worked_s(self._clock.monotonic_s()) - first_s),
+            elapsed=timedelta(seconds=trail.worked_s(self._clock.monotonic_s()) - tally.first_s),
             dice=self._dice,
         )
 
@@ -174,7 +186,7 @@ class Executor:
         assert not isinstance(decision, GiveUp)
         seconds = decision.delay.total_seconds()
         if isinstance(decision, RetryAfter):
-            trail.attempts.append(Attempt(self._clock.now(), getattr(error, "code", type(error).__name__)))
+            trail.attempts += (Attempt(self._clock.now(), getattr(error, "code", type(error).__name__)),)
             trail.waits = 0
             LOG.retried(self._running.name, trail.envelope, error, attempt=len(trail.attempts), delay_s=seconds)
         else:

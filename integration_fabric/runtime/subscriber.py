@@ -21,6 +21,9 @@ N = TypeVar("N")
 Handler = Callable[[M, Context[N]], Awaitable[Outcome]]
 
 
+_APPLIED = OutcomeKind.APPLIED
+
+
 @dataclass(slots=True)
 class Handled:
     """What became of one message, with its outputs encoded. Not to be changed, as an envelope."""
@@ -47,10 +50,12 @@ class Delivery:
 
     def settle(self, outcome: Outcome) -> Handled:
         """Turn a handler's outcome into what the runtime commits."""
+        if isinstance(outcome, Applied):  # by far the most, and a `match` would take six times as long
+            if not outcome.emit:
+                return Handled(_APPLIED, (), outcome.detail)
+            outputs, types = self.encode(self.envelope, outcome.emit)
+            return Handled(_APPLIED, outputs, outcome.detail, types)
         match outcome:
-            case Applied(emit, detail):
-                outputs, types = self.encode(self.envelope, emit) if emit else ((), ())
-                return Handled(OutcomeKind.APPLIED, outputs, detail, types)
             case Superseded(why):
                 return Handled(OutcomeKind.SUPERSEDED, detail=why)
             case Filtered(why):

@@ -67,7 +67,7 @@ def _run() -> int:
         return _say(str(error), 1)
     except WrongUsage as error:
         error.show()
-        return error.exit_code
+        return int(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0

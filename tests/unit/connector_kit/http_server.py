@@ -27,14 +27,18 @@ class Vendor:
     answers: list[bytes] = field(default_factory=list)
     requests: list[tuple[str, str, bytes]] = field(default_factory=list)
     """Method, path, body."""
+    connections: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        """One connection, until either side ends it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections.add(task)
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 method, path, _ = head.split(" ", 2)
@@ -48,8 +52,6 @@ class Vendor:
                 writer.write(answered)
                 await writer.drain()
         writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
 
 
 @asynccontextmanager
@@ -58,5 +60,9 @@ async def serving() -> AsyncIterator[Vendor]:
     vendor = Vendor()
     server = await asyncio.start_server(vendor.serve, "127.0.0.1", 0)
     vendor.port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield vendor
+    yield vendor
+    server.close()
+    for connection in vendor.connections:
+        connection.cancel()
+    await asyncio.gather(*vendor.connections)
+    await server.wait_closed()
