@@ -88,7 +88,7 @@ class Log:
 
     def stopped(self, subscriber: str, *, position: str, key: str, code: str, why: str) -> None:
         """A subscriber stands still at a dead letter."""
-        remedy = f"mend the cause and replay, or set FABRIC_SUBSCRIBERS__AT_DEAD_LETTER to skip for {subscriber} to go on without it"
+        remedy = f"to go on without it set at_dead_letter = \"skip\" under [subscribers.\"{subscriber}\"] and start its worker again"
         self._log.error("subscriber_stopped", subscriber=subscriber, position=position, key=key, code=code, why=why, remedy=remedy)
 
     def unknown_outcome(self, subscriber: str, envelope: Envelope, error: BaseException, *, strategy: str) -> None:
