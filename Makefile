@@ -26,6 +26,8 @@ demo: $(STAMP)  ## start everything, run quotes to activated orders, show what h
 
 test: $(STAMP)  ## run all tests: memory, real Kafka, real Tryton, the wheel
 	@$(BIN)/python -m pytest $(TESTS)
+	@echo "the scenarios once more, on Apache Kafka, SQLite and Tryton"
+	@$(BIN)/python -m pytest tests/scenarios --real
 
 check: $(STAMP) lint types imports test  ## what CI runs
 

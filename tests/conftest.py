@@ -16,7 +16,9 @@ pytest_plugins = ["integration_fabric.testing.pytest_plugin"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--store-url", default=None, help="also run the store suites on this database, e.g. postgresql+psycopg://localhost/test")
+    parser.addoption(
+        "--store-url", default=None, help="also run the store suites on this database, e.g. postgresql+psycopg://localhost/test"
+    )
 
 
 # -- the codec

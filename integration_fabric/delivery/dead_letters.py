@@ -144,7 +144,7 @@ def view(record: Record) -> DeadLetterView:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() else -1
+    return int(text) if text and len(text) < 20 and text.isascii() and text.isdigit() else -1  # noqa: PLR2004  digits of 2**63
 
 
 def _time(text: str | None) -> datetime | None:
@@ -157,6 +157,8 @@ def _time(text: str | None) -> datetime | None:
 def _attempt_log(text: str | None) -> list[tuple[str, str]]:
     try:
         found = json.loads(text) if text else []
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(found, list):
         return []
     return [(str(item[0]), str(item[1])) for item in found if isinstance(item, list) and len(item) == 2]  # noqa: PLR2004  time and code

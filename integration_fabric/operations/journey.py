@@ -60,7 +60,8 @@ def trace(key: str, activities: Iterable[Activity], changes: Iterable[ProcessCha
 def _entry(subscriber: str, transition: Transition) -> Entry:
     kind = BY_SCHEMA_NAME.get(transition.message_type)
     name = "command" if kind is not None and issubclass(kind, Command) else "event"
-    details = [transition.detail, f"→ {', '.join(short(output) for output in transition.outputs)}" if transition.outputs else ""]
+    outputs = ", ".join(short(output) for output in transition.outputs if output != ProcessChanged.schema_name)  # has its own line
+    details = [transition.detail, f"→ {outputs}" if outputs else ""]
     return Entry(
         at=transition.started_at,
         kind="exception" if transition.outcome == "dead_lettered" else name,

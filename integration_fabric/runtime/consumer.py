@@ -256,8 +256,8 @@ class SubscriberLoop(Listener):
         try:
             await self._await_quiet(leaving, self._bounds.revoke)
             await self._commit_within(self._bounds.commit)
-        finally:
-            self._forget(partitions, lost=False)
+        finally:  # also where nobody waits any longer: what was assigned anew by then stays
+            self._forget([owned.partition for owned in leaving if self._is_mine(owned)], lost=False)
 
     def lost(self, partitions: Sequence[TopicPartition]) -> None:
         """Forget them at once."""
@@ -305,8 +305,12 @@ class SubscriberLoop(Listener):
         while mine := [item for item in owned if self._is_mine(item) and not item.leaving.is_set()]:
             try:
                 if await self._takeover.run(mine):
-                    self._go(mine, began)
-                    await self._consumer.go({item.partition: item.progress.base if rewind else None for item in mine})
+                    # what left meanwhile, or came back in another epoch, has a takeover of its own
+                    taken = [item for item in mine if self._is_mine(item)]
+                    if taken:
+                        self._go(taken, began)
+                        positions = {item.partition: item.progress.base if rewind else None for item in taken}
+                        await self._consumer.go(positions, epochs={item.partition: item.local_epoch for item in taken})
                     return
             except (Aborted, ResultUnknown, Pending) as error:
                 LOG.commit_failed(self.name, kind="takeover", why=str(error))
@@ -497,9 +501,10 @@ class SubscriberLoop(Listener):
             self.failed(error)
             return
         latest = self._consumer.snapshot().epochs  # what was lost on the way here is told before we are
-        kept = [p for p in partitions if p in latest and latest[p] == snapshot.epochs.get(p) and p not in self._owned]
+        kept = [p for p in partitions if p in latest and latest[p] == snapshot.epochs.get(p)]
         if not kept:
             return
+        self._forget(kept, lost=True)  # assigned anew just before it was retaken: that epoch is over
         fresh = [Owned(partition, snapshot.epochs[partition], self._clock) for partition in kept]
         for item in fresh:
             self._owned[item.partition] = item

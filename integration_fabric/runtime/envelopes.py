@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from integration_fabric.messages.base import Message
-from integration_fabric.messages.envelope import Envelope, read_business_keys, to_headers
+from integration_fabric.messages.envelope import Envelope, read_business_keys, text_headers, to_headers
 from integration_fabric.messages.errors import ContractBroken, Undecodable
 from integration_fabric.messages.ids import MessageId, System, deterministic_id
 from integration_fabric.runtime.outcomes import Emit
@@ -83,23 +83,23 @@ class Outputs:
             ContractBroken: a body that breaks its schema, or one that is too large.
         """
         emits = [item if isinstance(item, Emit) else Emit(item) for item in emitted]
-        records = tuple(self._record(cause, emit, place) for place, emit in enumerate(emits))
-        return records, tuple(emit.body.schema_name for emit in emits)
+        records = [self._record(cause, emit, place) for place, emit in enumerate(emits)]
+        return tuple(records), tuple([emit.body.schema_name for emit in emits])
 
     def _record(self, cause: Envelope, emit: Emit, place: int) -> Outgoing:
         body = emit.body
         envelope = Envelope(
-            body=body,
-            id=emit.id or deterministic_id(cause.id, self._subscriber, str(place)),
-            source=self._source,
-            time=self._clock.now(),
-            correlation_id=emit.correlation_id or cause.correlation_id,
-            causation_id=emit.causation_id or cause.id,
-            system=emit.system,
-            legal_entity=emit.legal_entity or cause.legal_entity,
-            business_keys={**cause.business_keys, **dict(emit.business_keys), **body.search_keys()},
-            traceparent=cause.traceparent,
-            tracestate=cause.tracestate,
+            body,
+            emit.id or deterministic_id(cause.id, self._subscriber, str(place)),
+            self._source,
+            self._clock.now(),
+            emit.correlation_id or cause.correlation_id,
+            emit.causation_id or cause.id,
+            emit.system,
+            emit.legal_entity or cause.legal_entity,
+            {**cause.business_keys, **dict(emit.business_keys), **body.search_keys()},
+            cause.traceparent,
+            cause.tracestate,
         )
         return encode_envelope(envelope, self._codec)
 

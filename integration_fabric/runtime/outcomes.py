@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.ids import MessageId, System
@@ -22,31 +23,31 @@ class OutcomeKind(StrEnum):
     DISCARDED = "discarded"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Emit:
-    """A message to put out, where it needs more than its body."""
+    """A message to put out, where it needs more than its body. Not to be changed, as an envelope."""
 
-    body: Message
-    id: MessageId | None = None
+    body: Final[Message]
+    id: Final[MessageId | None] = None
     """Its id; else derived from the message that is handled, the subscriber and the place in the list."""
-    system: System | None = None
+    system: Final[System | None] = None
     """The running system that a command is for."""
-    legal_entity: str | None = None
+    legal_entity: Final[str | None] = None
     """Whose books it belongs to; else the handled message's."""
-    correlation_id: str | None = None
+    correlation_id: Final[str | None] = None
     """The transaction that it belongs to; else the handled message's."""
-    causation_id: MessageId | None = None
+    causation_id: Final[MessageId | None] = None
     """The message that it answers; else the handled one."""
-    business_keys: tuple[tuple[str, str], ...] = ()
+    business_keys: Final[tuple[tuple[str, str], ...]] = ()
     """More identifiers to search by than the handled message and the body have."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Applied:
-    """Done; `emit` goes out in the same Kafka transaction."""
+    """Done; `emit` goes out in the same Kafka transaction. Not to be changed, as an envelope."""
 
-    emit: Sequence[Message | Emit] = ()
-    detail: str = ""
+    emit: Final[Sequence[Message | Emit]] = ()
+    detail: Final[str] = ""
 
 
 @dataclass(frozen=True, slots=True)

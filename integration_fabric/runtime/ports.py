@@ -72,7 +72,7 @@ class Codec(Protocol):
 
 
 class TransitionFields(TypedDict):
-    """The fields of `messages.fabric.Transition`: an entry is written for every message, and making the object costs more than writing it."""
+    """The fields of `messages.fabric.Transition`. One is written for every message, and making the object would cost more than that."""
 
     topic: str
     partition: int
@@ -169,8 +169,14 @@ class Consumer(Protocol):
         """
         ...
 
-    async def go(self, positions: Mapping[TopicPartition, int | None]) -> None:
-        """Begin to hand out records: from this offset on, or from the committed one where it is None. Not ours any more: passed over."""
+    async def go(self, positions: Mapping[TopicPartition, int | None], *, epochs: Mapping[TopicPartition, int] | None = None) -> None:
+        """Begin to hand out records.
+
+        Args:
+            positions: From this offset on, or from the committed one where it is None.
+            epochs: Local epochs in which the partitions were taken over. One that is not ours any more, or ours in another epoch, is
+                passed over: nobody would take its records yet, and they would not come again.
+        """
         ...
 
     async def retake(self, partitions: Sequence[TopicPartition]) -> Snapshot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from integration_fabric.messages.envelope import Coordinates
 
@@ -33,11 +33,11 @@ class Record(NamedTuple):
         return Coordinates(self.topic, self.partition, self.offset)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
-    """One record to be put out: encoded, so that putting it out cannot fail on its content."""
+    """One record to be put out: encoded, so that putting it out cannot fail on its content. Not to be changed, as an envelope."""
 
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    topic: Final[str]
+    key: Final[bytes | None]
+    value: Final[bytes | None]
+    headers: Final[tuple[tuple[str, bytes], ...]]

@@ -37,7 +37,7 @@ LOOK_S = 0.01
 async def until(condition: Callable[[], object]) -> None:
     """Wait, bounded, for what gives no signal."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110  a thread of the client changes it
+        while not condition():
             await asyncio.sleep(LOOK_S)
 
 
@@ -331,5 +331,3 @@ def offsets(*partitions: TopicPartition, offset: int, metadata: str = "") -> Map
 def outgoing(topic: str, *values: bytes) -> list[Outgoing]:
     """Outputs of one key."""
     return [Outgoing(topic, b"k", value, (("n", b"%d" % number),)) for number, value in enumerate(values)]
-
-

@@ -21,7 +21,9 @@ async def claim(stores: Stores, message_id: str = "m-1", *, fence: Fence = FENCE
     return await stores.effects.claim(fence, message_id, HERE, within=within)
 
 
-async def settle(stores: Stores, handled: Handled = HANDLED, *, state: EffectState = EffectState.DONE, links: tuple[Link, ...] = ()) -> None:
+async def settle(
+    stores: Stores, handled: Handled = HANDLED, *, state: EffectState = EffectState.DONE, links: tuple[Link, ...] = ()
+) -> None:
     await stores.effects.settle(FENCE, "m-1", HERE, handled, state=state, links=links)
 
 

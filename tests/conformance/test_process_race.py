@@ -38,12 +38,10 @@ def others_database(database_url: str) -> Iterator[Database]:
         yield database
 
 
-async def both(database: Database, others_database: Database, number: int, mine: Decide, others: Decide) -> None:
+async def both(databases: tuple[Database, Database], number: int, mine: Decide, others: Decide) -> None:
     """Two messages on two partitions, owned by two workers, decided at the same time; each until it is through."""
-    stores, other_stores = sql_stores(database), sql_stores(others_database)
-    await asyncio.gather(
-        handle(stores, FENCE, f"mine-{number}", mine), handle(other_stores, OTHER, f"others-{number}", others)
-    )
+    stores, other_stores = (sql_stores(database) for database in databases)
+    await asyncio.gather(handle(stores, FENCE, f"mine-{number}", mine), handle(other_stores, OTHER, f"others-{number}", others))
 
 
 async def handle(stores: Stores, fence: Fence, message_id: str, decide: Decide) -> Handled:
@@ -68,13 +66,12 @@ async def test_a_hold_and_the_change_that_ends_it_do_not_miss_each_other(databas
         ref, barrier = EntityRef("tax-code", f"T-{number}"), Barrier(2)
         seen: dict[str, bool] = {}
 
-        def hold(desk: Desk, ref: EntityRef = ref, barrier: Barrier = barrier, seen: dict[str, bool] = seen, number: int = number) -> Handled:
+        def hold(desk: Desk, ref: EntityRef = ref, barrier: Barrier = barrier, seen: dict[str, bool] = seen) -> Handled:
             seen["change"] = desk.changed_at(ref) is not None
             meeting(barrier)
             problem = Problem(entity=ref.entity, id=ref.id, field="f", code="c")
             step = StepState("validate", StepStatus.HELD, problems=(problem,))
-            instance = Instance(PROCESS, 1, f"Q-{number}", "c", None, {}, NOW)
-            desk.save(replace(instance, steps={"validate": step}), sent=(), timers=())
+            desk.save(replace(Instance(PROCESS, 1, ref.id, "c", None, {}, NOW), steps={"validate": step}), sent=(), timers=())
             return HANDLED
 
         def change(desk: Desk, ref: EntityRef = ref, barrier: Barrier = barrier, seen: dict[str, bool] = seen) -> Handled:
@@ -83,7 +80,7 @@ async def test_a_hold_and_the_change_that_ends_it_do_not_miss_each_other(databas
             meeting(barrier)
             return HANDLED
 
-        await both(database, others_database, number, hold, change)
+        await both((database, others_database), number, hold, change)
         assert seen["hold"] or seen["change"], "the hold was written beside the change that ends it"
 
 
@@ -107,7 +104,7 @@ async def test_two_answers_to_one_instance_are_both_kept(database: Database, oth
             desk.save(instance.with_step(StepState(step, StepStatus.DONE)), sent=(), timers=())
             return HANDLED
 
-        await both(database, others_database, number, lambda d: answer(d, "entitlements"), lambda d: answer(d, "onboarding"))  # noqa: B023  both are called before the next round
+        await both((database, others_database), number, lambda d: answer(d, "entitlements"), lambda d: answer(d, "onboarding"))
         (row,) = await sql_stores(database).instances.find(key=key)
         assert set(row.instance.steps) == {"entitlements", "onboarding"}
 
@@ -116,14 +113,13 @@ async def test_two_starts_of_one_key_make_one_instance(database: Database, other
     await sql_stores(database).take(FENCE)
     await sql_stores(database).take(OTHER)
     for number in range(ROUNDS):
-        barrier, begun, key = Barrier(2), [], f"Q-{number}"
+        barrier, key = Barrier(2), f"Q-{number}"
 
-        def start(desk: Desk, key: str = key, barrier: Barrier = barrier, begun: list[int] = begun) -> Handled:
+        def start(desk: Desk, key: str = key, barrier: Barrier = barrier) -> Handled:
             if desk.by_key(key) is None:
                 meeting(barrier)
                 desk.save(Instance(PROCESS, 1, key, "c", None, {}, NOW), sent=[MessageId(f"{key}-validate")], timers=())
-                begun.append(1)
             return HANDLED
 
-        await both(database, others_database, number, start, start)
+        await both((database, others_database), number, start, start)
         assert len(await sql_stores(database).instances.find(key=key)) == 1

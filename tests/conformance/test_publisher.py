@@ -38,7 +38,9 @@ async def tax_codes(kit: Kit) -> None:
 async def test_what_is_published_stands_there_in_order_with_its_headers(kit: Kit, codec: AvroCodec) -> None:
     await kit.publisher(codec).publish([envelope(tax_code("in-order", version), f"m-{version}") for version in range(300)])
     found = about(await kit.read(TaxCodeChanged.topic), b"in-order")
-    assert [codec.decode(record.value or b"", TaxCodeChanged) for record in found] == [tax_code("in-order", version) for version in range(300)]
+    assert [codec.decode(record.value or b"", TaxCodeChanged) for record in found] == [
+        tax_code("in-order", version) for version in range(300)
+    ]
     headers = dict(found[7].headers or ())
     assert headers["ce_id"] == b"m-7"
     assert headers["ce_type"] == b"erp.v1.TaxCodeChanged"

@@ -239,8 +239,12 @@ def write_string(text: str) -> bytes:
     return LENGTHS[len(encoded)] + encoded
 
 
+@lru_cache(maxsize=4096, typed=True)  # typed: an int that equals a decimal is none
 def write_decimal(value: Decimal) -> bytes:
-    """A decimal(18,4). Raises Inexact or InvalidOperation, ArithmeticErrors both, where it does not fit exactly; ValueError for NaN."""
+    """A decimal(18,4), cached as in reading.
+
+    Raises Inexact or InvalidOperation, ArithmeticErrors both, where it does not fit exactly; ValueError for NaN.
+    """
     unscaled = int(value.quantize(_QUANTUM, None, DECIMALS).scaleb(DECIMAL_SCALE, DECIMALS))
     size = (unscaled.bit_length() >> 3) + 1
     return LENGTHS[size] + unscaled.to_bytes(size, "big", signed=True)

@@ -122,9 +122,9 @@ class OwnerThread(Consumer):
         """What is committed, or the reset position."""
         return await self._ask(lambda: self._committed(partitions))
 
-    async def go(self, positions: Mapping[TopicPartition, int | None]) -> None:
-        """Hand out records of these partitions."""
-        await self._ask(lambda: self._go(positions))
+    async def go(self, positions: Mapping[TopicPartition, int | None], *, epochs: Mapping[TopicPartition, int] | None = None) -> None:
+        """Hand out records of these partitions, where they are owned in these epochs."""
+        await self._ask(lambda: self._go(positions, epochs if epochs is not None else self._epochs))
 
     async def retake(self, partitions: Sequence[TopicPartition]) -> Snapshot:
         """Give them a new local epoch."""
@@ -308,8 +308,9 @@ class OwnerThread(Consumer):
             if (partition := TopicPartition(at.topic, at.partition)) in self._epochs
         }
 
-    def _go(self, positions: Mapping[TopicPartition, int | None]) -> None:
-        ours = {partition: offset for partition, offset in positions.items() if partition in self._epochs}
+    def _go(self, positions: Mapping[TopicPartition, int | None], epochs: Mapping[TopicPartition, int]) -> None:
+        mine = {partition for partition, epoch in self._epochs.items() if epochs.get(partition) == epoch}
+        ours = {partition: offset for partition, offset in positions.items() if partition in mine}
         for partition, offset in ours.items():
             if offset is not None:
                 self._consumer.seek(KafkaPartition(partition.topic, partition.partition, offset))

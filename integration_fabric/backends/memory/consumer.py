@@ -66,9 +66,9 @@ class MemoryConsumer(Consumer):
         """What is committed, or the reset position."""
         return await self._ask(lambda: self._broker.committed(self._group, partitions))
 
-    async def go(self, positions: Mapping[TopicPartition, int | None]) -> None:
-        """Hand out records of these partitions."""
-        await self._ask(lambda: self._go(positions))
+    async def go(self, positions: Mapping[TopicPartition, int | None], *, epochs: Mapping[TopicPartition, int] | None = None) -> None:
+        """Hand out records of these partitions, where they are owned in these epochs."""
+        await self._ask(lambda: self._go(positions, epochs if epochs is not None else self._epochs))
 
     async def retake(self, partitions: Sequence[TopicPartition]) -> Snapshot:
         """Give them a new local epoch."""
@@ -195,6 +195,7 @@ class MemoryConsumer(Consumer):
         fresh = self._broker.move_up(self._group, self._member, epoch)
         self._member_epoch = epoch
         self._begin(fresh)
+        self._positions.update((partition, self._broker.position(self._group, partition).offset) for partition in fresh)
         self._waiting.update(fresh)
         self._short = share != self._epochs.keys()
         self._look()
@@ -255,10 +256,11 @@ class MemoryConsumer(Consumer):
         result: T = await answer
         return result
 
-    def _go(self, positions: Mapping[TopicPartition, int | None]) -> None:
+    def _go(self, positions: Mapping[TopicPartition, int | None], epochs: Mapping[TopicPartition, int]) -> None:
         for partition, offset in positions.items():
-            if partition in self._epochs:
-                self._positions[partition] = self._broker.position(self._group, partition).offset if offset is None else offset
+            if partition in self._epochs and self._epochs[partition] == epochs.get(partition):
+                if offset is not None:
+                    self._positions[partition] = offset
                 self._waiting.discard(partition)
 
     def _retake(self, partitions: Sequence[TopicPartition]) -> Snapshot:

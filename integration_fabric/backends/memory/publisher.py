@@ -28,7 +28,9 @@ class MemoryPublisher(Publisher):
         records = [encode_envelope(envelope, self._codec) for envelope in envelopes]
         missing = {record.topic for record in records}.difference(self._broker.topics())
         if missing:
-            raise Unavailable(f"{', '.join(sorted(missing))}: not acknowledged (there is no such topic); make it with `fabric topics apply`")
+            raise Unavailable(
+                f"{', '.join(sorted(missing))}: not acknowledged (there is no such topic); make it with `fabric topics apply`"
+            )
         await asyncio.sleep(0)
         failing = bool(self._failures)
         for record in records[: self._failures.pop(0)] if failing else records:

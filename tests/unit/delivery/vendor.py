@@ -74,9 +74,7 @@ TURNED_DOWN: dict[Ending, FabricError] = {
     Ending.CONFLICT: Conflict("cancelled"),
 }
 """Nothing was done, and a person must act."""
-UNANSWERED = frozenset(
-    {Ending.DONE_UNANSWERED, Ending.NOT_DONE_UNANSWERED, Ending.DONE_LATE, Ending.DONE_THEN_HANGS, Ending.HANGS}
-)
+UNANSWERED = frozenset({Ending.DONE_UNANSWERED, Ending.NOT_DONE_UNANSWERED, Ending.DONE_LATE, Ending.DONE_THEN_HANGS, Ending.HANGS})
 """Nobody knows."""
 
 
@@ -131,7 +129,7 @@ class Desk:
                 return await self.once().run(self.delivery(offset, attempt))
             except (Unavailable, Throttled, BadCredential, Transient, MissingParent):
                 await self.clock.sleep(1)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  whatever a dead letter would be made of
                 return error
         raise AssertionError("never an outcome")
 

@@ -31,7 +31,15 @@ from integration_fabric.messages.orders import (
     OrderRejected,
 )
 from integration_fabric.messages.problems import Problem
-from integration_fabric.messages.quotes import BillingPeriod, ChargeType, QuoteApproved, QuoteLine, QuoteRejected, QuoteValidated, ValidateQuote
+from integration_fabric.messages.quotes import (
+    BillingPeriod,
+    ChargeType,
+    QuoteApproved,
+    QuoteLine,
+    QuoteRejected,
+    QuoteValidated,
+    ValidateQuote,
+)
 from integration_fabric.messages.subscriptions import StartSubscription, SubscriptionActivated, SubscriptionRejected
 from integration_fabric.process_engine.definition import Process
 from integration_fabric.process_engine.state import Instance
@@ -84,14 +92,23 @@ class Office:
         self._fence = Fence(subscriber_name(self.process), "topic-1", 0, 1)
         self._outputs = Outputs(subscriber=self._running.name, codec=self.codec, clock=self.clock)
 
-    async def tell(self, event: Event, *, message_id: str | None = None, answers: MessageId | None = None, offset: int | None = None) -> Handled:
+    async def tell(
+        self, event: Event, *, message_id: str | None = None, answers: MessageId | None = None, offset: int | None = None
+    ) -> Handled:
         """One event arrives. What it makes the process send is kept."""
         await self._take()
         place = Coordinates(type(event).topic, 0, next(self._offsets) if offset is None else offset)
         identity = MessageId(message_id or f"m-{place.offset}")
         envelope = Envelope(
-            event, identity, "/test", self.clock.now(), "journey-1", answers, legal_entity=getattr(event, "legal_entity", None),
-            business_keys=event.search_keys(), position=place,
+            event,
+            identity,
+            "/test",
+            self.clock.now(),
+            "journey-1",
+            answers,
+            legal_entity=getattr(event, "legal_entity", None),
+            business_keys=event.search_keys(),
+            position=place,
         )
         delivery = Delivery(envelope, place, self._fence, 1, self.clock.now(), self._outputs, self.clock.sleep)
         found = await self._running.run(delivery)
@@ -135,16 +152,34 @@ class Office:
 def line(line_id: str, charge: ChargeType = ChargeType.RECURRING, tax_code: str = "VAT25") -> QuoteLine:
     recurring = charge is not ChargeType.ONE_OFF
     return QuoteLine(
-        line_id=line_id, product_id=f"P-{line_id}", description="Seats", quantity=Decimal("3.0000"), unit="seat", unit_price=Decimal("10.5000"),
-        charge_type=charge, billing_period=BillingPeriod.MONTH if recurring else BillingPeriod.NONE, starts_on=date(2026, 2, 1),
-        ends_on=date(2027, 1, 31) if recurring else None, tax_code=tax_code, price_book_version="2026-1",
+        line_id=line_id,
+        product_id=f"P-{line_id}",
+        description="Seats",
+        quantity=Decimal("3.0000"),
+        unit="seat",
+        unit_price=Decimal("10.5000"),
+        charge_type=charge,
+        billing_period=BillingPeriod.MONTH if recurring else BillingPeriod.NONE,
+        starts_on=date(2026, 2, 1),
+        ends_on=date(2027, 1, 31) if recurring else None,
+        tax_code=tax_code,
+        price_book_version="2026-1",
     )
 
 
 def approved(*lines: QuoteLine, quote: str = "Q-1", version: int = 1) -> QuoteApproved:
     return QuoteApproved(
-        quote_id=QuoteId(quote), customer_id=CustomerId("C-1"), legal_entity=LegalEntity("no"), currency="NOK", sold_to="C-1", bill_to="C-1",
-        ship_to="C-1", payment_terms="NET30", approved_at=NOW, lines=lines or (line("1"), line("2", ChargeType.ONE_OFF)), aggregate_version=version,
+        quote_id=QuoteId(quote),
+        customer_id=CustomerId("C-1"),
+        legal_entity=LegalEntity("no"),
+        currency="NOK",
+        sold_to="C-1",
+        bill_to="C-1",
+        ship_to="C-1",
+        payment_terms="NET30",
+        approved_at=NOW,
+        lines=lines or (line("1"), line("2", ChargeType.ONE_OFF)),
+        aggregate_version=version,
     )
 
 
@@ -165,7 +200,10 @@ BOOKED = OrderBooked(
 NOT_BOOKED = OrderRejected(order_id=ORDER, quote_id=Q, problems=(problem(),), aggregate_version=2)
 BILLED = SubscriptionActivated(subscription_id=SUBSCRIPTION, order_id=ORDER, native_id="sub_1", activated_at=NOW, aggregate_version=3)
 NOT_BILLED = SubscriptionRejected(
-    subscription_id=SUBSCRIPTION, order_id=ORDER, problems=(Problem(entity="customer", id="C-1", field="bill_to", code="no-address"),), aggregate_version=3
+    subscription_id=SUBSCRIPTION,
+    order_id=ORDER,
+    problems=(Problem(entity="customer", id="C-1", field="bill_to", code="no-address"),),
+    aggregate_version=3,
 )
 ACTIVATED = OrderActivated(order_id=ORDER, legal_entity=NO, activated_at=NOW, aggregate_version=4)
 CANCELLED = OrderCancelled(order_id=ORDER, legal_entity=NO, aggregate_version=5)
@@ -178,7 +216,14 @@ NOT_STARTED = OnboardingRejected(contract_id=CONTRACT, problems=(problem(),), ag
 
 def timer(instance_id: str, step: str, arm: int = 1, process: str = QUOTE_TO_ACTIVATION.name) -> ProcessAction:
     return ProcessAction(
-        instance_id=instance_id, process=process, action=ProcessActionKind.TIMER, step=step, arm=arm, due_at=NOW, requested_by="timer", aggregate_version=1
+        instance_id=instance_id,
+        process=process,
+        action=ProcessActionKind.TIMER,
+        step=step,
+        arm=arm,
+        due_at=NOW,
+        requested_by="timer",
+        aggregate_version=1,
     )
 
 

@@ -1,4 +1,4 @@
-"""Answers, refusals, duplicates, changes and timers in any order: an instance comes to rest, and what it did is whole or undone (guarantee G7)."""
+"""Answers, refusals, duplicates, changes and timers in any order: what an instance did is whole or undone at rest (guarantee G7)."""
 
 from __future__ import annotations
 
@@ -113,7 +113,11 @@ def check(instance: Instance, process: Process, systems: Systems) -> None:
     if instance.state is ProcessState.COMPLETED:
         assert all(instance.status(step.name) in {StepStatus.DONE, StepStatus.SKIPPED} for step in process.flat())
     if instance.state is ProcessState.COMPENSATED:
-        left = [step.name for step in process.flat() if isinstance(step, Step) and step.undone_by and instance.status(step.name) is StepStatus.DONE]
+        left = [
+            step.name
+            for step in process.flat()
+            if isinstance(step, Step) and step.undone_by and instance.status(step.name) is StepStatus.DONE
+        ]
         assert left == []
         assert not systems.waiting()
 

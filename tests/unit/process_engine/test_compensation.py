@@ -7,9 +7,11 @@ from datetime import timedelta
 import pytest
 from office import ACTIVATED, BILLED, BOOKED, CANCELLED, GRANTED, NOT_BILLED, NOT_GRANTED, SUBSCRIPTION, Office, approved, tax_code
 
+from integration_fabric.messages.base import Message
 from integration_fabric.messages.entitlements import GrantEntitlements
 from integration_fabric.messages.fabric import ProcessState
-from integration_fabric.messages.orders import CancelOrder, CreateOrder
+from integration_fabric.messages.orders import ActivateOrder, CancelOrder, CreateOrder, OrderActivationRejected
+from integration_fabric.messages.quotes import QuoteApproved
 from integration_fabric.messages.subscriptions import CancelSubscription, StartSubscription, SubscriptionCancelled
 from integration_fabric.process_engine.definition import Process, Refusal, Step, on, parallel
 from integration_fabric.process_engine.state import StepStatus
@@ -22,8 +24,6 @@ from integration_fabric.processes.quote_to_activation import (
     quote_of,
     start_subscription,
 )
-from integration_fabric.messages.orders import ActivateOrder, OrderActivationRejected
-from integration_fabric.messages.quotes import QuoteApproved
 from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Codec
 
@@ -56,7 +56,7 @@ async def office(codec: Codec) -> Office:
     return office
 
 
-def undoing(office: Office) -> list[type]:
+def undoing(office: Office) -> list[type[Message]]:
     return office.commands()[4:]
 
 
@@ -99,7 +99,8 @@ async def test_a_branch_that_is_done_while_others_are_refused_is_undone_first(of
     await office.answer(StartSubscription, BILLED)
     assert undoing(office) == [CancelSubscription]
     await office.answer(CancelSubscription, UNBILLED)
-    assert undoing(office) == [CancelSubscription, CancelOrder]
+    in_reverse: list[type[Message]] = [CancelSubscription, CancelOrder]
+    assert undoing(office) == in_reverse
     await office.answer(CancelOrder, CANCELLED)
     assert office.states()[-1] is ProcessState.COMPENSATED
     instance = await office.instance()

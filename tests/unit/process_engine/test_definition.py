@@ -15,9 +15,7 @@ from integration_fabric.processes.quote_to_activation import QUOTE_TO_ACTIVATION
 
 
 def process(*steps: Step) -> Process:
-    return Process(
-        name="p", version=1, owner="o", starts=on(QuoteApproved, quote_of), sync_window=timedelta(minutes=1), steps=(*steps,)
-    )
+    return Process(name="p", version=1, owner="o", starts=on(QuoteApproved, quote_of), sync_window=timedelta(minutes=1), steps=(*steps,))
 
 
 def no_command(received: Received) -> QuoteApproved:

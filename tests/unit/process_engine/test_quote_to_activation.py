@@ -68,7 +68,8 @@ async def test_a_quote_becomes_an_order_a_subscription_a_contract_entitlements_a
 async def test_each_step_waits_for_the_answer_of_the_one_before(office: Office) -> None:
     await office.tell(approved())
     assert office.commands() == ALL[:1]
-    for number, (command, reply) in enumerate([(ValidateQuote, VALIDATED), (CreateOrder, BOOKED), (StartSubscription, BILLED)], start=2):
+    answers: list[tuple[type[Command], Event]] = [(ValidateQuote, VALIDATED), (CreateOrder, BOOKED), (StartSubscription, BILLED)]
+    for number, (command, reply) in enumerate(answers, start=2):
         await office.answer(command, reply)
         assert office.commands() == ALL[:number]
     await office.answer(ActivateOrder, ACTIVATED)

@@ -41,13 +41,17 @@ Handle = Callable[[Delivery], Awaitable[Outcome | None]]
 
 
 def tax_code(key: str, version: int) -> TaxCodeChanged:
-    return TaxCodeChanged(tax_code=key, name=f"version {version}", rate=Decimal("0.25"), legal_entity=LegalEntity("no"), aggregate_version=version)
+    return TaxCodeChanged(
+        tax_code=key, name=f"version {version}", rate=Decimal("0.25"), legal_entity=LegalEntity("no"), aggregate_version=version
+    )
 
 
 def copy_of(event: Message) -> AccountChanged:
     """What the copier emits: it says which message it was made of."""
     assert isinstance(event, TaxCodeChanged)
-    return AccountChanged(account_code=event.tax_code, name=event.name, legal_entity=event.legal_entity, aggregate_version=event.aggregate_version)
+    return AccountChanged(
+        account_code=event.tax_code, name=event.name, legal_entity=event.legal_entity, aggregate_version=event.aggregate_version
+    )
 
 
 def copier(handle: Handle | None = None, *, policy: Policy | None = None, name: str = NAME) -> Running:
@@ -100,7 +104,9 @@ class Bench:
     # -- putting in
 
     def publish(self, event: Message, *, message_id: str | None = None, partition: int | None = None) -> Record:
-        identity = deterministic_id(event.topic, event.key, str(getattr(event, "aggregate_version", 0))) if message_id is None else message_id
+        identity = (
+            deterministic_id(event.topic, event.key, str(getattr(event, "aggregate_version", 0))) if message_id is None else message_id
+        )
         envelope = Envelope(body=event, id=identity, source="/test", time=self.clock.now(), correlation_id=event.key)  # type: ignore[arg-type]
         return self.broker.append(encode_envelope(envelope, self.codec), partition=partition)
 
@@ -114,7 +120,9 @@ class Bench:
 
     # -- running
 
-    def start(self, running: Running, *, bounds: Bounds | None = None, worker: str = "worker", latency_s: float = 0.0, batch: int = 1000) -> Member:
+    def start(
+        self, running: Running, *, bounds: Bounds | None = None, worker: str = "worker", latency_s: float = 0.0, batch: int = 1000
+    ) -> Member:
         number = len(self.members)
         consumer = MemoryConsumer(broker=self.broker, group=running.name, batch=batch)
         transactions = MemoryTransactions(
@@ -127,7 +135,9 @@ class Bench:
         return member
 
     @asynccontextmanager
-    async def running(self, running: Running, *, bounds: Bounds | None = None, latency_s: float = 0.0, batch: int = 1000) -> AsyncIterator[Member]:
+    async def running(
+        self, running: Running, *, bounds: Bounds | None = None, latency_s: float = 0.0, batch: int = 1000
+    ) -> AsyncIterator[Member]:
         member = self.start(running, bounds=bounds, latency_s=latency_s, batch=batch)
         yield member
         await member.drain()
@@ -136,7 +146,9 @@ class Bench:
         """Wait for a condition, on the bench's clock, which must be advancing."""
         began_s = self.clock.monotonic_s()
         while not condition():
-            failed = [member.task for member in self.members if member.task.done() and not member.task.cancelled() and member.task.exception()]
+            failed = [
+                member.task for member in self.members if member.task.done() and not member.task.cancelled() and member.task.exception()
+            ]
             for task in failed:
                 task.result()
             waited_s = self.clock.monotonic_s() - began_s

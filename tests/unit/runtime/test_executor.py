@@ -39,7 +39,9 @@ def record_of(codec: Codec, event: TaxCodeChanged) -> Record:
     return Record(out.topic, 0, 7, out.key, out.value, list(out.headers), 0)
 
 
-def scripted(script: Script, seen: list[Delivery] | None = None, took: Callable[[], Awaitable[None]] | None = None) -> Callable[[Delivery], Awaitable[Outcome | None]]:
+def scripted(
+    script: Script, seen: list[Delivery] | None = None, took: Callable[[], Awaitable[None]] | None = None
+) -> Callable[[Delivery], Awaitable[Outcome | None]]:
     """A handler that fails as it is told, then succeeds."""
     rest = list(script)
 
@@ -56,7 +58,9 @@ def scripted(script: Script, seen: list[Delivery] | None = None, took: Callable[
     return handle
 
 
-async def execute(codec: Codec, clock: FakeClock, handle: Callable[[Delivery], Awaitable[Outcome | None]], policy: Policy | None = None) -> Result:
+async def execute(
+    codec: Codec, clock: FakeClock, handle: Callable[[Delivery], Awaitable[Outcome | None]], policy: Policy | None = None
+) -> Result:
     executor = Executor(running=copier(handle, policy=policy), codec=codec, clock=clock, bury=bury, seed=1)
     async with clock.auto_advance():
         return await executor.execute(record_of(codec, tax_code("a", 3)), FENCE, clock.sleep)
@@ -115,7 +119,9 @@ async def test_the_time_that_attempts_take_does_count(codec: Codec, clock: FakeC
 
 async def test_waiting_for_a_parent_uses_up_no_attempts_of_other_failures(codec: Codec, clock: FakeClock) -> None:
     """A message that has waited for what must come first may still meet a lock."""
-    result = await execute(codec, clock, scripted([MissingParent("invoice")] * 12 + [Transient("lock")]), Policy(parent_wait=timedelta(minutes=5)))
+    result = await execute(
+        codec, clock, scripted([MissingParent("invoice")] * 12 + [Transient("lock")]), Policy(parent_wait=timedelta(minutes=5))
+    )
     assert result.handled.kind is OutcomeKind.APPLIED
 
 

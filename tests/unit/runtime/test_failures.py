@@ -15,6 +15,7 @@ from integration_fabric.messages.errors import (
     Conflict,
     ContractBroken,
     DataProblem,
+    FailureClass,
     MissingParent,
     Throttled,
     Transient,
@@ -23,7 +24,7 @@ from integration_fabric.messages.errors import (
     UnknownOutcome,
     VendorDrift,
 )
-from integration_fabric.runtime.failures import Decision, FailureClass, GiveUp, RetryAfter, WaitForSystem, back_off, decide
+from integration_fabric.runtime.failures import Decision, GiveUp, RetryAfter, WaitForSystem, back_off, decide
 from integration_fabric.runtime.policy import Policy
 
 POLICY = Policy(max_attempts=3, max_retry_time=timedelta(minutes=2), parent_wait=timedelta(minutes=1))

@@ -76,14 +76,13 @@ async def test_any_run_of_bad_ends_loses_nothing_and_doubles_nothing(codec: Code
     async def handle(delivery: Delivery) -> None:
         await bench.clock.sleep(dice.choice((0, 0.05, 0.3)))
 
-    async with Bench(codec, partitions=2) as bench:
-        async with bench.running(copier(handle), latency_s=0.02) as member:
-            for version in range(6):
-                bench.publish_many(("a", "b", "c", "d"), 1)
-                if faults and version:
-                    member.transactions.fail_next(faults.pop())
-                await bench.clock.sleep(dice.choice((0.01, 0.2)))
-            await bench.until_committed()
+    async with Bench(codec, partitions=2) as bench, bench.running(copier(handle), latency_s=0.02) as member:
+        for version in range(6):
+            bench.publish_many(("a", "b", "c", "d"), 1)
+            if faults and version:
+                member.transactions.fail_next(faults.pop())
+            await bench.clock.sleep(dice.choice((0.01, 0.2)))
+        await bench.until_committed()
     assert [bench.versions(key) for key in ("a", "b", "c", "d")] == [[0] * 6] * 4
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench import NAME, Bench, copier, tax_code
 
 from integration_fabric.messages.errors import DataProblem, Transient, Unavailable
+from integration_fabric.messages.master_data import TaxCodeChanged
 from integration_fabric.runtime.consumer import LoopState
 from integration_fabric.runtime.policy import AtDeadLetter, Policy
 from integration_fabric.runtime.ports import Codec, Stop
@@ -16,7 +17,9 @@ TAX_CODES = TopicPartition("erp.tax-code-changed.v1", 0)
 
 
 async def refuse_bad(delivery: Delivery) -> None:
-    if delivery.envelope.body.key == "bad" or (delivery.envelope.body.key, delivery.envelope.body.name) == ("a", "version 2"):
+    body = delivery.envelope.body
+    assert isinstance(body, TaxCodeChanged)
+    if body.key == "bad" or (body.key, body.aggregate_version) == ("a", 2):
         raise DataProblem(field="tax_code", value="x", hint="add it", code="unknown-tax-code")
 
 
@@ -29,7 +32,7 @@ async def test_a_dead_letter_of_a_key_stops_the_subscriber(codec: Codec) -> None
     async with Bench(codec) as bench:
         bench.publish_many(("a",), 5)
         async with bench.running(copier(refuse_bad)) as member:
-            await bench.until(lambda: bench.dead_letters())
+            await bench.until(bench.dead_letters)
             assert member.loop.state is LoopState.STOPPED
             assert member.loop.stop == Stop(TAX_CODES, 2, b"a", "unknown-tax-code", "tax_code='x': add it")
             assert bench.lag() == 2
@@ -41,7 +44,7 @@ async def test_whoever_takes_over_stands_still_at_the_same_place(codec: Codec) -
     async with Bench(codec) as bench:
         bench.publish_many(("a",), 5)
         async with bench.running(copier(refuse_bad)):
-            await bench.until(lambda: bench.dead_letters())
+            await bench.until(bench.dead_letters)
         async with bench.running(copier()) as successor:
             await bench.until(lambda: successor.loop.state is LoopState.STOPPED)
             assert successor.loop.stop is not None
@@ -111,11 +114,15 @@ async def test_a_dead_letter_says_what_was_tried_and_when(codec: Codec) -> None:
     async with Bench(codec) as bench:
         bench.publish(tax_code("a", 0))
         async with bench.running(copier(fail, policy=Policy(max_attempts=3))):
-            await bench.until(lambda: bench.dead_letters())
+            await bench.until(bench.dead_letters)
     said = headers(bench.dead_letters()[0])
     assert said["fabric_dlq_subscriber"] == NAME
     assert said["fabric_dlq_topic"] == "erp.tax-code-changed.v1"
-    assert (said["fabric_dlq_class"], said["fabric_dlq_code"], said["fabric_dlq_message"]) == ("transient", "transient", "the row is locked")
+    assert (said["fabric_dlq_class"], said["fabric_dlq_code"], said["fabric_dlq_message"]) == (
+        "transient",
+        "transient",
+        "the row is locked",
+    )
     assert said["fabric_dlq_attempts"] == "3"
     assert said["fabric_dlq_first_failed_at"] < said["fabric_dlq_last_failed_at"]
     (transition,) = bench.transitions()
@@ -129,7 +136,7 @@ async def test_a_defect_is_dead_lettered_at_once_with_its_traceback(codec: Codec
     async with Bench(codec) as bench:
         bench.publish(tax_code("a", 0))
         async with bench.running(copier(fail)):
-            await bench.until(lambda: bench.dead_letters())
+            await bench.until(bench.dead_letters)
     said = headers(bench.dead_letters()[0])
     assert (said["fabric_dlq_class"], said["fabric_dlq_code"]) == ("defect", "KeyError")
     assert 'raise KeyError("no such mapping")' in said["fabric_dlq_stack"]
@@ -164,7 +171,7 @@ async def test_a_store_that_is_away_stops_nothing_for_good(codec: Codec) -> None
             await bench.clock.sleep(30)
             assert bench.dead_letters() == []
             bench.store.is_down = False
-            await bench.until(lambda: bench.dead_letters())
+            await bench.until(bench.dead_letters)
             assert member.loop.stop is not None
 
 
@@ -184,7 +191,12 @@ async def test_a_failure_in_half_a_letter_is_a_dead_letter_like_any_other(codec:
 
 async def test_headers_that_nobody_understands_hold_nothing_up(codec: Codec) -> None:
     async with Bench(codec) as bench:
-        odd = [("ce_id", b"\xff\x00"), ("ce_time", b"yesterday"), ("ce_correlationid", b"\xed\xa0\xbd"), ("ce_businesskeys", b"=;%;%zz=%ED%A0%BD")]
+        odd = [
+            ("ce_id", b"\xff\x00"),
+            ("ce_time", b"yesterday"),
+            ("ce_correlationid", b"\xed\xa0\xbd"),
+            ("ce_businesskeys", b"=;%;%zz=%ED%A0%BD"),
+        ]
         bench.append(b"k", codec.encode(tax_code("a", 0)), odd)
         bench.append(b"k", b"poison", odd)
         async with bench.running(copier()):

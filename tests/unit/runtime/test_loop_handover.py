@@ -7,7 +7,7 @@ import random
 from datetime import timedelta
 
 import pytest
-from bench import NAME, Bench, Member, copier, tax_code
+from bench import NAME, Bench, Handle, Member, copier, tax_code
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import integers
 
@@ -230,15 +230,14 @@ async def test_a_member_that_was_fenced_in_sql_takes_its_partition_over_again(co
     async def handle(delivery: Delivery) -> None:
         await bench.leases.stop(delivery.fence, Stop(TAX_CODES, 10**6, b"k", "c", "m"))
 
-    async with Bench(codec) as bench:
-        async with bench.running(copier(handle)) as member:
-            await bench.until(lambda: owned(member))
-            key = (NAME, member.consumer.topic_id(TAX_CODES.topic), 0)
-            lease = bench.store.leases[key]
-            bench.store.leases[key] = type(lease)(lease.epoch + 5, lease.serial, "somebody")
-            bench.publish_many(("a",), 3)
-            await bench.until_committed()
-            assert bench.store.leases[key].epoch > lease.epoch + 5
+    async with Bench(codec) as bench, bench.running(copier(handle)) as member:
+        await bench.until(lambda: owned(member))
+        key = (NAME, member.consumer.topic_id(TAX_CODES.topic), 0)
+        lease = bench.store.leases[key]
+        bench.store.leases[key] = type(lease)(lease.epoch + 5, lease.serial, "somebody")
+        bench.publish_many(("a",), 3)
+        await bench.until_committed()
+        assert bench.store.leases[key].epoch > lease.epoch + 5
     assert bench.versions("a") == [0, 1, 2]
 
 
@@ -320,7 +319,7 @@ async def test_metadata_that_something_else_wrote_means_from_the_committed_offse
 @given(seed=integers(0, 10**6))
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_run_of_moves_crashes_and_bad_ends_keeps_order_and_sum(codec: Codec, seed: int) -> None:
-    """Workers join, drain, are killed, freeze, lose their session; transactions end badly; the store goes away. At rest all is there once."""
+    """Workers join, drain, die, freeze, lose their session; transactions end badly; the store goes away. At rest all is there once."""
     dice = random.Random(seed)
 
     async def handle(delivery: Delivery) -> None:
@@ -330,9 +329,9 @@ async def test_any_run_of_moves_crashes_and_bad_ends_keeps_order_and_sum(codec: 
 
     async with Bench(codec, partitions=3) as bench:
         alive = [bench.start(copier(handle), latency_s=0.01)]
-        for version in range(12):
+        for _ in range(12):
             bench.publish_many(KEYS, 1)
-            await disturb(bench, alive, dice, handle, version)
+            await disturb(bench, alive, dice, handle)
             await bench.clock.sleep(dice.choice((0.01, 0.3, 1.0)))
         bench.store.is_down = False
         for member in alive:
@@ -346,11 +345,11 @@ async def test_any_run_of_moves_crashes_and_bad_ends_keeps_order_and_sum(codec: 
     assert len(outcomes) == 12 * len(KEYS)
 
 
-async def disturb(bench: Bench, alive: list[Member], dice: random.Random, handle: object, version: int) -> None:
+async def disturb(bench: Bench, alive: list[Member], dice: random.Random, handle: Handle) -> None:
     what = dice.choice(("join", "drain", "kill", "freeze", "lose", "fault", "store"))
     member = dice.choice(alive)
     if what == "join" and len(alive) < 4:
-        alive.append(bench.start(copier(handle, policy=Policy(in_flight=3)), latency_s=0.01))  # type: ignore[arg-type]
+        alive.append(bench.start(copier(handle, policy=Policy(in_flight=3)), latency_s=0.01))
     elif what == "drain" and len(alive) > 1:
         alive.remove(member)
         member.consumer.thaw()
