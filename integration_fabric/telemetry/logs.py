@@ -12,7 +12,6 @@ import structlog
 from integration_fabric.messages.envelope import Envelope
 from integration_fabric.telemetry import metrics
 
-
 SHOWN_NAMES = 8
 
 
@@ -88,7 +87,7 @@ class Log:
 
     def stopped(self, subscriber: str, *, position: str, key: str, code: str, why: str) -> None:
         """A subscriber stands still at a dead letter."""
-        remedy = f"to go on without it set at_dead_letter = \"skip\" under [subscribers.\"{subscriber}\"] and start its worker again"
+        remedy = f'to go on without it set at_dead_letter = "skip" under [subscribers."{subscriber}"] and start its worker again'
         self._log.error("subscriber_stopped", subscriber=subscriber, position=position, key=key, code=code, why=why, remedy=remedy)
 
     def unknown_outcome(self, subscriber: str, envelope: Envelope, error: BaseException, *, strategy: str) -> None:

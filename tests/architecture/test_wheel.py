@@ -17,7 +17,8 @@ CHECKOUT = Path(__file__).parents[2]
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel's content, in a folder of its own."""
     made, unpacked = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("installed")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(made), str(CHECKOUT)]
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(made)]
+    command = [sys.executable, "-m", "pip", "wheel", *options, str(CHECKOUT)]
     subprocess.run(command, check=True, capture_output=True, timeout=100)
     (wheel,) = made.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

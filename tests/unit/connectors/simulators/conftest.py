@@ -128,7 +128,7 @@ def eventually() -> Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]:
 
     async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
         async with asyncio.timeout(10):
-            while not await condition():  # noqa: ASYNC110 - what it waits for is behind HTTP and has no event
+            while not await condition():
                 await asyncio.sleep(0.02)
 
     return wait
