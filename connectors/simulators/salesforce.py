@@ -183,8 +183,7 @@ def _parsed(statement: str) -> Query:
 
 
 def _approve(call: Call, quote: JsonObject) -> None:
-    at = iso_millis(now())
-    quote["Approved_At__c"] = at
+    at = quote["Approved_At__c"] = quote["LastModifiedDate"]
     event_id = new_event_id()
     payload = {"eventId": event_id, "eventType": "quote.approved", "eventTime": at, "sobject": quote}
     call.emit(Event(event_id, "quote.approved", quote["Id"], payload))
