@@ -16,6 +16,9 @@ from starlette.routing import Route
 from integration_fabric.messages.errors import UsageProblem
 from integration_fabric.wiring.settings import WorkerSettings
 
+END_WITHIN_S = 10
+"""For requests that are under way when the program ends: one whose sender stalls would keep it from ending."""
+
 
 def health_routes(
     health: Callable[[], dict[str, object]], status_of: Callable[[], Awaitable[dict[str, object]]] | None = None
@@ -65,7 +68,7 @@ def listen(settings: WorkerSettings, name: str) -> socket.socket:
 @asynccontextmanager
 async def serving(application: object, bound: socket.socket) -> AsyncIterator[str]:
     """Serve an ASGI application on a bound socket; its address."""
-    server = _Server(uvicorn.Config(application, log_config=None, access_log=False, lifespan="off"))  # type: ignore[arg-type]
+    server = _Server(uvicorn.Config(application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=END_WITHIN_S))  # type: ignore[arg-type]
     task = asyncio.create_task(server.serve(sockets=[bound]))
     host, port = bound.getsockname()[:2]
     try:

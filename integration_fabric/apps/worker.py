@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from integration_fabric.apps.serving import health_routes, listen, serving
 from integration_fabric.messages.envelope import Envelope
-from integration_fabric.messages.errors import FabricError, UsageProblem
+from integration_fabric.messages.errors import FabricError, Unreachable, UsageProblem
 from integration_fabric.messages.fabric import SubscriberAnnounced
 from integration_fabric.messages.ids import deterministic_id
 from integration_fabric.runtime.consumer import Lag, LoopState, SubscriberLoop
@@ -76,9 +76,9 @@ class Worker:
                 await hosted.loop.run()
                 if self.ending.is_set():
                     return
-            except UsageProblem:
-                raise
-            except Exception as error:  # noqa: BLE001  one subscriber's failure is not the others'
+            except Exception as error:
+                if isinstance(error, UsageProblem) and not isinstance(error, Unreachable):  # a broker that is away comes back
+                    raise
                 hosted.failures += 1
                 hosted.last_error = str(error) or type(error).__name__
                 delay_s = min(FIRST_RESTART_S * 2 ** min(hosted.failures - 1, 10), LAST_RESTART_S)

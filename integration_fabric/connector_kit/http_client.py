@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import httpx
 
+from integration_fabric.delivery.deadline import refuse_if_late
 from integration_fabric.messages.errors import BadCredential, FabricError, Throttled, Transient, Unavailable, UnknownOutcome, VendorDrift
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """An answer is read whole into memory; none of the calls asks for more than a page."""
 READS = frozenset({"GET", "HEAD"})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+
+
+async def _in_time(_: httpx.Request) -> None:
+    refuse_if_late()
+
+
+HOOKS: dict[str, list[Callable[..., Any]]] = {"request": [_in_time]}
+"""For every client of httpx that actions use: nothing is sent after the deadline of the intent."""
 
 
 class Answer:
@@ -125,7 +134,9 @@ async def http_client(
     """Open a client for one system and close it at the end."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
     bounds = httpx.Timeout(answer_within.total_seconds(), connect=min(3.0, answer_within.total_seconds()))
-    async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=bounds, limits=limits, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=base_url, headers=headers, timeout=bounds, limits=limits, trust_env=False, event_hooks=HOOKS
+    ) as client:
         yield HttpClient(client, system=system)
 
 

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from integration_fabric.connector_kit.intake import Incoming, envelope_of
 from integration_fabric.connector_kit.ports import Cursors
-from integration_fabric.messages.errors import FabricError
 from integration_fabric.messages.ids import System
+from integration_fabric.runtime.failures import code_of
 from integration_fabric.runtime.ports import Clock, Publisher
 from integration_fabric.telemetry import metrics
 from integration_fabric.telemetry.logs import LOG
@@ -73,10 +73,10 @@ class Poller:
                 failures = 0
                 if published:
                     LOG.event("polled", poller=self.name, published=published)
-            except FabricError as error:
+            except Exception as error:  # noqa: BLE001  a poller's defect must not end the worker, and with it every subscriber
                 failures += 1
                 if failures in {1, 10} or failures % 100 == 0:
-                    LOG.problem("poll_failed", poller=self.name, failures=failures, code=error.code, error=str(error))
+                    LOG.problem("poll_failed", poller=self.name, failures=failures, code=code_of(error), error=str(error))
             wait = every * min(2**failures if failures else 1, 10)
             try:
                 await asyncio.wait_for(ending.wait(), wait.total_seconds())

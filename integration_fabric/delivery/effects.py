@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar, assert_never
 
+from integration_fabric.delivery.deadline import sending_until
 from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
 from integration_fabric.delivery.strategies import Strategy
 from integration_fabric.messages.errors import (
@@ -95,9 +96,9 @@ class Once:
         """Make the call if it ends before the intent's deadline, and write down how it ended."""
         if self._clock.monotonic_s() - began_s > MARGIN.total_seconds():
             await self._kept(delivery, lambda: self._log.withdraw(delivery.fence, delivery.envelope.id))
-            raise Transient("the store was too slow for the intent's deadline; nothing was sent")
+            raise Unavailable("the store was too slow for the intent's deadline; nothing was sent")
         try:
-            reply = await self._call(delivery, generation)
+            reply = await self._call(delivery, generation, began_s)
         except (*_NOT_SENT, *_REFUSED):
             await self._kept(delivery, lambda: self._log.withdraw(delivery.fence, delivery.envelope.id))
             raise
@@ -107,11 +108,13 @@ class Once:
             return await self._resolve(delivery, generation, self._effect.timeout + MARGIN - spent)
         return await self._settle(delivery, reply)
 
-    async def _call(self, delivery: Delivery, generation: int) -> Reply:
+    async def _call(self, delivery: Delivery, generation: int, began_s: float) -> Reply:
         """Make the call. Where our own code fails, nobody knows what the call did: its intent is marked so."""
+        until_s = began_s + (self._effect.timeout + MARGIN).total_seconds()
         try:
-            async with asyncio.timeout(self._effect.timeout.total_seconds()):
-                return await self._effect.send(delivery, generation)
+            with sending_until(self._clock, until_s):
+                async with asyncio.timeout(self._effect.timeout.total_seconds()):
+                    return await self._effect.send(delivery, generation)
         except (*_NOT_SENT, *_REFUSED, UnknownOutcome, TimeoutError):
             raise
         except Exception:
@@ -137,13 +140,13 @@ class Once:
             lambda: self._log.renew(delivery.fence, envelope.id, delivery.coordinates, within=within, generation=generation),
         )
         if self._clock.monotonic_s() - began_s > MARGIN.total_seconds():
-            raise Transient("the store was too slow for the intent's deadline; nothing was sent again")
+            raise Unavailable("the store was too slow for the intent's deadline; nothing was sent again")
         return await self._resend(delivery, generation, began_s)
 
     async def _resend(self, delivery: Delivery, generation: int, began_s: float) -> Handled:
         """As `_send`, after an unknown outcome: another one is for the lane to come back to."""
         try:
-            reply = await self._call(delivery, generation)
+            reply = await self._call(delivery, generation, began_s)
         except (UnknownOutcome, TimeoutError) as error:
             LOG.unknown_outcome(delivery.fence.subscriber, delivery.envelope, error, strategy=self._effect.strategy)
             raise Unavailable(f"no answer for the second time after {self._clock.monotonic_s() - began_s:.1f} s: {error}") from error

@@ -31,9 +31,10 @@ def deterministic_id(*parts: str) -> MessageId:
     """
     name = "/".join([part.replace("%", "%25").replace("/", "%2F") for part in parts])
     # as `uuid.uuid5` makes it, in a third of the time: every message that is put out needs one
-    digits = sha1(NAMESPACE_URL.bytes + name.encode(), usedforsecurity=False).hexdigest()
+    digits = sha1(_NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
     return MessageId(f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:32]}")
 
 
+_NAMESPACE = NAMESPACE_URL.bytes
 _VARIANT = {f"{digit:x}": f"{digit & 0x3 | 0x8:x}" for digit in range(16)}
 """The digit that says which layout a UUID has, with its two free bits kept."""

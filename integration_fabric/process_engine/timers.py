@@ -6,10 +6,10 @@ import asyncio
 from datetime import timedelta
 
 from integration_fabric.messages.envelope import Envelope
-from integration_fabric.messages.errors import FabricError
 from integration_fabric.messages.fabric import ProcessAction, ProcessActionKind
 from integration_fabric.messages.ids import deterministic_id
 from integration_fabric.process_engine.ports import DueTimer, Instances
+from integration_fabric.runtime.failures import code_of
 from integration_fabric.runtime.ports import Clock, Publisher
 from integration_fabric.telemetry import metrics
 from integration_fabric.telemetry.logs import LOG
@@ -39,8 +39,8 @@ class TimerPoller:
         while not ending.is_set():
             try:
                 await self.poll()
-            except FabricError as error:
-                LOG.problem("timer_poll_failed", process=self._process, code=error.code, error=str(error))
+            except Exception as error:  # noqa: BLE001  a defect here must not end the worker, and with it every subscriber
+                LOG.problem("timer_poll_failed", process=self._process, code=code_of(error), error=str(error))
             try:
                 await asyncio.wait_for(ending.wait(), every.total_seconds())
             except TimeoutError:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from integration_fabric.messages.envelope import Envelope, text_headers
 from integration_fabric.messages.fabric import Activity
 from integration_fabric.messages.ids import deterministic_id
-from integration_fabric.runtime.envelopes import message_id_of, to_outgoing
+from integration_fabric.runtime.envelopes import message_id_of, record_time, to_outgoing
 from integration_fabric.runtime.executor import DeadLetter, Result
 from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Codec
@@ -107,7 +107,7 @@ def _unread_transition(result: Result, codec: Codec) -> bytes:
             "detail": _detail(handled.detail),
             "code": result.dead_letter.code if result.dead_letter else None,
             "attempts": result.attempts,
-            "published_at": datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC),
+            "published_at": record_time(record),
             "started_at": result.began_at,
             "duration_ms": result.duration_ms,
             "outputs": handled.output_types,

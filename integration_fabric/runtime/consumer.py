@@ -136,7 +136,7 @@ class SubscriberLoop(Listener):
     def busy(self) -> bool:
         """Whether anything is in its lanes, done and not committed, or being taken over."""
         return bool(
-            self._lanes.queued
+            (self._lanes.queued if self.stop is None else self._lanes.ready)
             or self._lanes.running
             or self._takeovers
             or self._transaction.locked()
@@ -373,7 +373,7 @@ class SubscriberLoop(Listener):
 
     def _begin(self) -> Lane | None:
         """The next lane to run."""
-        lane = self._lanes.start() if self.stop is None else None
+        lane = self._lanes.start()
         if self._held and self._lanes.queued == self._bounds.low_messages:  # passed through one by one
             self._measure()
         return lane
@@ -426,10 +426,11 @@ class SubscriberLoop(Listener):
         self._stand_still(stop)
 
     def _stand_still(self, stop: Stop) -> None:
-        self.stop = stop
+        self.stop = self.stop or stop
         self.state = LoopState.STOPPED
         self._consumer.hold()
-        self._lanes.drop(list(self._owned))  # what is queued stays uncommitted, and is taken again by whoever goes on
+        self._lanes.stand_still(stop.partition, stop.offset)  # what is left queued is taken again by whoever goes on
+        self._wake(2)
         metrics.STOPPED.labels(self.name).set(1)
         position = f"{stop.partition.topic}/{stop.partition.partition}/{stop.offset}"
         LOG.stopped(self.name, position=position, key=stop.key.decode("utf-8", "replace"), code=stop.code, why=stop.message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.envelope import Envelope, read_business_keys, text_headers, to_headers
@@ -15,6 +15,10 @@ from integration_fabric.runtime.records import Outgoing, Record
 
 MAX_OUTPUT_BYTES = 900_000
 """Brokers take 1 MiB a record by default; the rest is for headers. A larger one would poison the whole transaction."""
+
+
+_LAST_MS = 253_370_764_800_000
+"""The beginning of the year 9999."""
 
 
 def message_id_of(record: Record, headers: Mapping[str, str]) -> MessageId:
@@ -61,9 +65,15 @@ def _time_of(record: Record, value: bytes | None) -> datetime:
             found = datetime.fromisoformat(value.decode())
         except ValueError:
             found = None
-        if found is not None and found.tzinfo is not None:
+        # in the first and the last year another zone's time may have none in UTC, and could not be written to the activity log
+        if found is not None and found.tzinfo is not None and MINYEAR < found.year < MAXYEAR:
             return found
-    return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+    return record_time(record)
+
+
+def record_time(record: Record) -> datetime:
+    """Kafka's timestamp of a record, which any producer may set to anything: what no calendar has is brought to its nearest end."""
+    return datetime.fromtimestamp(min(max(record.timestamp_ms, 0), _LAST_MS) / 1000, UTC)
 
 
 class Outputs:

@@ -40,6 +40,7 @@ class Lanes:
     def __init__(self) -> None:
         self._lanes: dict[Hashable, Lane] = {}
         self._ready: deque[Lane] = deque()
+        self._limits: dict[TopicPartition, int] | None = None
         self.queued = 0
         self.running = 0
 
@@ -52,7 +53,7 @@ class Lanes:
             lane = self._lanes[name] = Lane(name, TopicPartition(record.topic, record.partition))
         lane.queue.append(taken)
         self.queued += 1
-        if lane.running is None and len(lane.queue) == 1:
+        if lane.running is None and len(lane.queue) == 1 and self._may_start(lane):
             self._ready.append(lane)
 
     def start(self) -> Lane | None:
@@ -70,10 +71,10 @@ class Lanes:
         """What ran has ended, well or not."""
         lane.running = None
         self.running -= 1
-        if lane.queue:
-            self._ready.append(lane)
-        else:
+        if not lane.queue:
             del self._lanes[lane.name]
+        elif self._may_start(lane):
+            self._ready.append(lane)
 
     def drop(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget what is queued of these partitions. What runs goes on; its result is the caller's to refuse, by its epoch."""
@@ -85,6 +86,16 @@ class Lanes:
             lane.queue.clear()
             if lane.running is None:
                 del self._lanes[lane.name]
+
+    def stand_still(self, partition: TopicPartition, offset: int) -> None:
+        """Start nothing any more but what lies below the lowest such offset of its partition: only with it can that offset be committed."""
+        limits = self._limits = {} if self._limits is None else self._limits
+        limits[partition] = min(offset, limits.get(partition, offset))
+        waiting = [lane for lane in self._lanes.values() if lane.queue and lane.running is None and self._may_start(lane)]
+        self._ready = deque(sorted(waiting, key=lambda lane: lane.queue[0].record.offset))
+
+    def _may_start(self, lane: Lane) -> bool:
+        return self._limits is None or lane.queue[0].record.offset < self._limits.get(lane.partition, 0)
 
     @property
     def ready(self) -> int:

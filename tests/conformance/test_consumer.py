@@ -67,6 +67,21 @@ async def test_partitions_are_let_go_at_a_position(kit: Kit, topic: str, group: 
         await member.receives(b"3", b"4")
 
 
+async def test_a_partition_that_is_owned_in_another_epoch_is_not_let_go(kit: Kit, wide_topic: str, group: str) -> None:
+    """It was lost and came back meanwhile: nobody has taken it over in the new epoch yet."""
+    first, second = TopicPartition(wide_topic, 0), TopicPartition(wide_topic, 1)
+    async with joined(kit, group, wide_topic) as member:
+        await member.owns(first, second)
+        old = dict(member.listener.owned)
+        await member.consumer.retake([first])
+        await kit.put(wide_topic, [(b"k", b"0")], partition=0)
+        await kit.put(wide_topic, [(b"k", b"1")], partition=1)
+        await member.consumer.go({first: 0, second: 0}, epochs=old)
+        await member.receives(b"1")
+        await member.consumer.go({first: 0}, epochs=member.consumer.snapshot().epochs)
+        await member.receives(b"1", b"0")
+
+
 async def test_gaps_of_transactions_are_passed_over(kit: Kit, topic: str, group: str) -> None:
     """Markers and aborted records take offsets up and are not handed out; the position passes those between records."""
     partition = TopicPartition(topic, 0)

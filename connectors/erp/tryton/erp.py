@@ -9,6 +9,7 @@ from datetime import timedelta
 import httpx
 
 from connectors.erp.tryton.client import Tryton
+from integration_fabric.connector_kit.http_client import HOOKS
 
 
 class TrytonErp(Tryton):
@@ -34,5 +35,5 @@ async def open_tryton(
         poll_overlap: See `Tryton`.
     """
     bounds = httpx.Timeout(answer_within.total_seconds(), connect=min(3.0, answer_within.total_seconds()))
-    async with httpx.AsyncClient(timeout=bounds, trust_env=False) as http:
+    async with httpx.AsyncClient(timeout=bounds, trust_env=False, event_hooks=HOOKS) as http:
         yield TrytonErp(http, base_url=url, database=database, key=key, poll_overlap=poll_overlap)

@@ -17,6 +17,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource, NewTopic
 
 from integration_fabric.backends.kafka.client import BOOTSTRAP_SETTING, make_client, reason
+from integration_fabric.backends.kafka.transactions import MAX_RECORD_BYTES
+from integration_fabric.delivery.dead_letters import topic_of
 from integration_fabric.messages.errors import Unavailable, Unreachable, UsageProblem
 
 DEFAULT_PARTITIONS = 4
@@ -170,7 +172,7 @@ class KafkaAdmin:
                 topic.name,
                 num_partitions=topic.partitions,
                 replication_factor=self._replication_factor or replicas,
-                config={_CLEANUP_POLICY: "compact"} if topic.compacted else {},
+                config=_settings_of(topic),
             )
             for topic in missing
         ]
@@ -210,6 +212,14 @@ class KafkaAdmin:
             if error.args[0].retriable() or error.args[0].code() in _AWAY:
                 raise Unavailable(f"Kafka at {self._bootstrap}: {reason(error)}") from error
             raise
+
+
+def _settings_of(topic: TopicSpec) -> dict[str, str]:
+    settings = {_CLEANUP_POLICY: "compact"} if topic.compacted else {}
+    if topic.name.startswith(topic_of("")):
+        # a dead letter is as large as its record, and what is known of it besides: one that did not fit would keep all commits back
+        settings["max.message.bytes"] = str(MAX_RECORD_BYTES)
+    return settings
 
 
 _AWAY = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001 - the library's own names

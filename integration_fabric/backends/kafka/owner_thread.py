@@ -142,7 +142,9 @@ class OwnerThread(Consumer):
 
     def release(self) -> None:
         """The end of `hold`."""
-        self._held = False
+        if self._held:
+            self._held = False
+            self._commands.put(_Command(lambda: None, Future()))  # wakes the thread
 
     def snapshot(self) -> Snapshot:
         """The latest turn's."""
@@ -163,6 +165,8 @@ class OwnerThread(Consumer):
             raise Unavailable(f"consumer of {self._group} has ended")
         command = _Command(call, Future())
         self._commands.put(command)
+        if self._ended.is_set() and command.answer.cancel():  # it ended in between, and nobody would answer
+            raise Unavailable(f"consumer of {self._group} has ended")
         result: T = await asyncio.wrap_future(command.answer)
         return result
 
@@ -206,9 +210,11 @@ class OwnerThread(Consumer):
             return
         self._resume()
         records, self._buffer = self._buffer, []
-        first = self._consumer.poll(0 if records else (EAGER_TURN_S if now < self._eager_until else TURN_S))
-        if first is not None:
-            self._read((first, *self._consumer.consume(BATCH, 0)), records)
+        messages = self._consumer.consume(BATCH, 0)  # under load, one call that waits for the event loop's thread; each may take 5 ms
+        if not messages and not records:
+            first = self._consumer.poll(EAGER_TURN_S if now < self._eager_until else TURN_S)
+            messages = [first, *self._consumer.consume(BATCH, 0)] if first is not None else []
+        self._read(messages, records)
         self._look()
         if records:
             self._tell(self._listener.taken, records, self._snapshot)
@@ -252,8 +258,10 @@ class OwnerThread(Consumer):
                 continue
             # typed loosely by the library: a record that was taken has all of these
             record: Any = message
-            place = (record.topic(), record.partition(), record.offset())
-            records.append(Record(*place, record.key(), record.value(), record.headers(), record.timestamp()[1]))
+            timestamp_ms = record.timestamp()[1]
+            records.append(
+                Record(record.topic(), record.partition(), record.offset(), record.key(), record.value(), record.headers(), timestamp_ms)
+            )
 
     def _judge(self, error: KafkaError) -> None:
         """Fatal errors end the consumer; the rest librdkafka mends by itself."""
@@ -358,6 +366,7 @@ class OwnerThread(Consumer):
                 answer.result(REVOKE_BOUND.total_seconds())
             except (FutureTimeoutError, Exception):  # noqa: BLE001  a rebalance goes on whatever the loop does
                 answer.cancel()
+                self._tell(self._listener.lost, partitions)  # it may have been called off before it began
         self._drop(partitions)
         self._leave(consumer, found)
 

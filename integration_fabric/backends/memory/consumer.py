@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -23,7 +22,7 @@ REVOKE_BOUND = timedelta(seconds=4)
 
 
 class MemoryConsumer(Consumer):
-    """Implements `runtime.ports.Consumer`. What happens to it is said by `freeze`, `thaw`, `lose` and `crash`."""
+    """Implements `runtime.ports.Consumer`. What happens to it is said by `freeze`, `deafen`, `lose` and `crash`."""
 
     def __init__(self, *, broker: MemoryBroker, group: str, batch: int = BATCH, revoke_bound: timedelta = REVOKE_BOUND) -> None:
         """Make it; it is no member before `start`.
@@ -49,7 +48,7 @@ class MemoryConsumer(Consumer):
         self._commands: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
         self._woken, self._thawed = asyncio.Event(), asyncio.Event()
         self._thawed.set()
-        self._closing = self._ended = False
+        self._closing = self._ended = self._deaf = False
         self._snapshot = Snapshot(None, {})
         self._task: asyncio.Task[None] | None = None
         self._unwatch: Callable[[], None] = lambda: None
@@ -124,6 +123,15 @@ class MemoryConsumer(Consumer):
         """The end of `freeze`."""
         self._thawed.set()
 
+    def deafen(self) -> None:
+        """Go on making turns, but hear nothing of what happens to the group until `hear`: as between two heartbeats."""
+        self._deaf = True
+
+    def hear(self) -> None:
+        """The end of `deafen`."""
+        self._deaf = False
+        self.wake()
+
     def lose(self) -> None:
         """Its session ends: others may have its partitions at once, and at its next turn it is told `lost` and joins anew."""
         self._broker.expire(self._group, self._member)
@@ -145,7 +153,7 @@ class MemoryConsumer(Consumer):
             while not self._closing:
                 await self._turn()
         except Exception as error:  # noqa: BLE001  as on Kafka, nothing else ends it
-            self._listener.failed(error)
+            self._tell(self._listener.failed, error)
         finally:
             await self._leave()
 
@@ -157,7 +165,7 @@ class MemoryConsumer(Consumer):
         records = self._take()
         if records:
             assert self._listener is not None
-            self._listener.taken(records, self._snapshot)
+            self._tell(self._listener.taken, records, self._snapshot)
         if obeyed or moved or records:
             await asyncio.sleep(0)
         elif not self._closing:
@@ -180,6 +188,8 @@ class MemoryConsumer(Consumer):
     async def _reconcile(self) -> bool:
         """Let go of what others are to have, take what is free. Returns whether anything changed."""
         assert self._listener is not None
+        if self._deaf:
+            return False
         if not self._broker.is_member(self._group, self._member):
             self._forget_all()
             return True
@@ -200,7 +210,7 @@ class MemoryConsumer(Consumer):
         self._short = share != self._epochs.keys()
         self._look()
         if fresh:
-            self._listener.assigned(fresh, self._snapshot)
+            self._tell(self._listener.assigned, fresh, self._snapshot)
         return bool(fresh)
 
     def _forget_all(self) -> None:
@@ -208,15 +218,22 @@ class MemoryConsumer(Consumer):
         gone = sorted(self._epochs)
         self._drop(gone)
         if gone:
-            self._listener.lost(gone)
+            self._tell(self._listener.lost, gone)
         self._member_epoch = 0
         self._member = self._broker.join(self._group, self._topics)
 
     async def _revoke(self, partitions: Sequence[TopicPartition]) -> None:
         assert self._listener is not None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._revoke_bound.total_seconds()):
-                await self._listener.revoked(partitions)
+        revoking = asyncio.ensure_future(self._listener.revoked(partitions))  # begins after what was told before
+        await asyncio.wait({revoking}, timeout=self._revoke_bound.total_seconds())
+        if not revoking.done():
+            revoking.cancel()
+        elif not revoking.cancelled() and (error := revoking.exception()) is not None:
+            raise error
+
+    def _tell(self, what: Callable[..., object], *arguments: object) -> None:
+        """The listener hears of a turn after it, in order: the consumer is ahead of the event loop, as a thread is."""
+        asyncio.get_running_loop().call_soon(what, *arguments)
 
     def _take(self) -> list[Record]:
         if self._held:

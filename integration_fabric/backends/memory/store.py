@@ -26,7 +26,7 @@ class MemoryStore:
         self.leases: Final[dict[LeaseKey, Lease]] = {}
         self.is_down = False
         self.latency_s = 0.0
-        """How long each piece of work takes, by the clock."""
+        """How long after the work its answer comes, by the clock: the worst that a slow store can do."""
         self._failing = 0
         self._losing = 0
         self._undo: list[Callable[[], None]] = []
@@ -49,16 +49,15 @@ class MemoryStore:
         Raises:
             Unavailable: nothing of it happened, unless a test has had the answer lost.
         """
-        if self.latency_s > 0:
-            await self.clock.sleep(self.latency_s)
-        else:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
         if self.is_down:
             raise Unavailable("store: it is down")
         if self._failing:
             self._failing -= 1
             raise Unavailable("store: told to fail")
         result = self._do(work)
+        if self.latency_s > 0:
+            await self.clock.sleep(self.latency_s)
         if self._losing:
             self._losing -= 1
             raise Unavailable("store: told to lose the answer")

@@ -274,6 +274,22 @@ async def test_where_the_store_was_too_slow_for_the_deadline_nothing_is_sent(str
     assert len(desk.done) == 1
 
 
+async def test_where_the_store_was_too_slow_to_renew_an_intent_nothing_is_sent_again() -> None:
+    """The first call is unresolved; its second intent was written in time, but the answer came when the deadline was too near."""
+    desk = Desk(Strategy.UPSERT, [Ending.NOT_DONE_UNANSWERED])
+    async with desk.clock.auto_advance():
+        await desk.take_over()
+        running = asyncio.create_task(desk.handle())
+        while not desk.sends:
+            await desk.clock.sleep(0.05)
+        desk.store.latency_s = MARGIN.total_seconds() + 0.5
+        await desk.clock.sleep(20)
+        assert len(desk.sends) == 1
+        desk.store.latency_s = 0
+        assert await running == handled()
+    assert len(desk.done) == 1
+
+
 async def test_a_lane_that_is_given_up_leaves_the_effect_to_the_next_owner() -> None:
     """The partition is handed over while an unknown outcome waits for its moment."""
     desk = Desk(Strategy.LOOKUP_FIRST, [Ending.DONE_UNANSWERED])

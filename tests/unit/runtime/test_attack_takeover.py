@@ -63,7 +63,7 @@ async def test_a_partition_that_is_assigned_anew_just_before_it_is_retaken_is_ta
 async def test_a_handover_that_is_called_off_forgets_no_later_assignment(codec: Codec) -> None:
     """The rebalance has not waited: the partition is back before the handover notices that nobody waits for it."""
     async with Bench(codec) as bench, bench.running(copier()) as member:
-        await bench.until(lambda: member.loop.partitions())
+        await bench.until(member.loop.partitions)
         member.loop._owned[FIRST].enter()
         handover = asyncio.create_task(member.loop.revoked([FIRST]))
         await asyncio.sleep(0)

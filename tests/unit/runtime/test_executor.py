@@ -110,6 +110,13 @@ async def test_the_time_that_a_system_is_away_does_not_count_against_the_message
     assert result.handled.kind is OutcomeKind.APPLIED
 
 
+async def test_a_system_that_goes_away_between_two_failures_does_not_count_either(codec: Codec, clock: FakeClock) -> None:
+    down = [Unavailable("connection timed out")] * 200
+    result = await execute(codec, clock, scripted([Transient("lock"), *down, Transient("lock")], took=lambda: clock.sleep(3)))
+    assert clock.monotonic_s() > 600
+    assert result.handled.kind is OutcomeKind.APPLIED
+
+
 async def test_the_time_that_attempts_take_does_count(codec: Codec, clock: FakeClock) -> None:
     policy = Policy(max_attempts=1000, max_retry_time=timedelta(minutes=2))
     result = await execute(codec, clock, scripted([Transient("lock")] * 1000, took=lambda: clock.sleep(10)), policy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -289,6 +290,74 @@ async def test_a_store_that_is_away_for_an_hour_during_the_takeover_is_waited_fo
         await bench.until(lambda: bench.lag() == 0, within_s=10)
         await member.drain()
     assert bench.versions("a") == [0]
+
+
+async def test_a_zombie_does_not_take_the_lease_from_the_owner(codec: Codec) -> None:
+    """It tries to take a partition over while the store is away, loses its session unnoticed, and goes on trying: Kafka says no first."""
+    async with Bench(codec) as bench:
+        bench.store.is_down = True
+        zombie = bench.start(copier())
+        await bench.clock.sleep(3)
+        zombie.consumer.deafen()
+        bench.broker.expire(NAME, zombie.consumer.member)
+        bench.store.is_down = False
+        owner = bench.start(copier())
+        bench.publish_many(("a",), 3)
+        await bench.until_committed()
+        await bench.clock.sleep(60)
+        assert (owned(zombie), owned(owner)) == (set(), {TAX_CODES})
+        lease = bench.store.leases[NAME, owner.consumer.topic_id(TAX_CODES.topic), 0]
+        assert lease.owner == owner.transactions.transactional_id
+        await zombie.kill()
+        await owner.drain()
+    assert bench.versions("a") == [0, 1, 2]
+
+
+async def test_what_the_consumer_has_lost_is_not_committed_even_before_the_loop_hears_of_it(codec: Codec) -> None:
+    """The consumer's thread is ahead: a broker would take these offsets from a live member, whoever owns the partition by now."""
+    release = asyncio.Event()
+
+    async def wait(delivery: Delivery) -> None:
+        await release.wait()
+
+    async with Bench(codec) as bench:
+        bench.publish(tax_code("a", 0))
+        member = bench.start(copier(wait))
+        await bench.until(lambda: member.loop._lanes.running == 1)
+        member.consumer.deafen()
+        member.consumer._drop([TAX_CODES])
+        release.set()
+        await bench.clock.sleep(5)
+        assert (bench.copies(), bench.lag(), member.task.done()) == ([], 1, False)
+        await member.kill()
+
+
+@pytest.mark.parametrize("behind", ["Kafka", "SQL"])
+async def test_a_new_epoch_is_higher_than_any_that_either_side_has_seen(codec: Codec, behind: str) -> None:
+    """Somebody reset the group's offsets; or SQL is an older copy."""
+    async with Bench(codec) as bench:
+        for version in range(3):
+            bench.publish(tax_code("a", version))
+            async with bench.running(copier()) as member:
+                await bench.until_committed()
+        before = bench.metadata(TAX_CODES)
+        assert before is not None
+        key = (NAME, member.consumer.topic_id(TAX_CODES.topic), 0)
+        highest = before.epoch
+        if behind == "Kafka":
+            bench.broker.commit_foreign(NAME, TAX_CODES, 3, "")
+            highest = 10**6
+            bench.store.leases[key] = replace(bench.store.leases[key], epoch=highest)
+        else:
+            bench.store.leases[key] = replace(bench.store.leases[key], epoch=1)
+        bench.publish(tax_code("a", 3))
+        async with bench.running(copier()):
+            await bench.until_committed()
+        after = bench.metadata(TAX_CODES)
+    assert after is not None
+    assert after.epoch > highest
+    assert bench.store.leases[key].epoch == after.epoch
+    assert bench.versions("a") == [0, 1, 2, 3]
 
 
 async def test_offsets_that_belong_to_another_store_stop_the_subscriber_with_a_reason(codec: Codec) -> None:

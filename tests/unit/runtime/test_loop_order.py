@@ -141,3 +141,17 @@ async def test_a_newcomer_begins_where_the_topic_begins(codec: Codec) -> None:
         async with bench.running(copier()):
             await bench.until_committed()
     assert bench.versions("a") == [3, 4]
+
+
+async def test_records_that_are_handed_out_twice_are_handled_once(codec: Codec) -> None:
+    """Those that are done and those that are under way."""
+    async with Bench(codec) as bench:
+        bench.publish_many(("a",), 2)
+        async with bench.running(copier()) as member:
+            await bench.until_committed()
+            bench.publish_many(("a",), 3)
+            again = bench.broker.read(TAX_CODES.topic)
+            for _ in range(2):
+                member.loop.taken(again, member.consumer.snapshot())
+            await bench.until_committed()
+    assert bench.versions("a") == [0, 1, 0, 1, 2]
