@@ -159,9 +159,7 @@ class _ActivityEncoder:
 
     def __init__(self, schema: ParsedSchema, header: bytes) -> None:
         self.transition: Callable[[TransitionFields], bytes] = compile_fields_encoder(schema, "fabric.v1.Transition")
-        self.record: Callable[[ActivityFields], bytes] = compile_fields_encoder(
-            schema, schema.root, header=header, written="transitions"
-        )
+        self.record: Callable[[ActivityFields], bytes] = compile_fields_encoder(schema, schema.root, header=header, written="transitions")
 
 
 def _committed_text(kind: type[Message]) -> str:
