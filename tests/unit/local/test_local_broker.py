@@ -192,6 +192,7 @@ def test_settings_come_from_the_environment_and_do_not_move(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("FABRIC_LOCAL_KAFKA_PORT", "")
+    monkeypatch.delenv("FABRIC_LOCAL_STATE_DIR", raising=False)
     settings = LocalSettings()
     monkeypatch.chdir("/")
 
