@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -47,8 +47,7 @@ class Message(BaseModel):
 
     def search_keys(self) -> dict[str, str]:
         """The identifiers that people search by, as far as the body has them."""
-        found: dict[str, Any] = {name: getattr(self, field) for name, field in self.business_key_fields}
-        return {name: str(value) for name, value in found.items() if value is not None}
+        return {name: str(value) for name, field in self.business_key_fields if (value := getattr(self, field)) is not None}
 
 
 class Event(Message):

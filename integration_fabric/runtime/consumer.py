@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -29,6 +28,7 @@ from integration_fabric.runtime.ports import (
 from integration_fabric.runtime.records import Outgoing, Record, TopicPartition
 from integration_fabric.runtime.subscriber import Running
 from integration_fabric.runtime.takeover import Takeover
+from integration_fabric.runtime.workers import Workers
 from integration_fabric.telemetry import metrics
 from integration_fabric.telemetry.logs import LOG
 
@@ -48,9 +48,9 @@ class LoopState(StrEnum):
 class Bounds:
     """Of one subscriber in one worker."""
 
-    high_messages: int = 5_000
-    """In lanes; at more nothing is taken."""
-    low_messages: int = 2_500
+    high_messages: int = 2_000
+    """In lanes; at more nothing is taken. With 5,000, a twentieth slower: what waits for long is in no cache of the processor any more."""
+    low_messages: int = 1_000
     """In lanes; at fewer it goes on."""
     kept_messages: int = 20_000
     """Taken and not committed, those included that are done and wait for a slow one below them; at half of it it goes on."""
@@ -62,6 +62,10 @@ class Bounds:
     """For the commit of what has run, in both cases."""
     burst: int = 64
     """Messages that one worker coroutine handles before the loop is let go."""
+
+    def holding(self, in_flight: int) -> Bounds:
+        """The same, but with room for a few messages for each that may run: with fewer there would not be enough different keys."""
+        return replace(self, high_messages=max(self.high_messages, 4 * in_flight), low_messages=max(self.low_messages, 2 * in_flight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ class SubscriberLoop(Listener):
             bury: Makes the record for the dead-letter topic.
             bounds: Of memory and time.
         """
-        self._running, self._bounds = running, bounds or Bounds()
+        self._running, self._bounds = running, (bounds or Bounds()).holding(running.policy.in_flight)
         self._consumer, self._transactions, self._leases, self._clock = (
             backing.consumer,
             backing.transactions,
@@ -113,8 +117,7 @@ class SubscriberLoop(Listener):
         self.stop: Stop | None = None
         self._lanes = Lanes()
         self._owned: dict[TopicPartition, Owned] = {}
-        self._idle: deque[asyncio.Future[None]] = deque()
-        self._letting_go = 0
+        self._workers = Workers(lanes=self._lanes, begin=self._begin, handle=self._handle, burst=self._bounds.burst)
         self._held = False
         self._dirty = asyncio.Event()
         self._drain = asyncio.Event()
@@ -165,7 +168,7 @@ class SubscriberLoop(Listener):
         """Take part in the group until `drain`. Raises what makes the consumer or a takeover impossible."""
         self._failure = asyncio.get_running_loop().create_future()
         topics = self.topics
-        workers = [asyncio.create_task(self._work()) for _ in range(self._running.policy.in_flight)]
+        workers = self._workers.start(self._running.policy.in_flight)
         committing = asyncio.create_task(self._commits())
         draining = asyncio.create_task(self._drained())
         try:
@@ -278,7 +281,7 @@ class SubscriberLoop(Listener):
             if owned is not None and owned.progress.take(record.offset):
                 lanes.put(Taken(record, owned.local_epoch))
         self._measure()
-        self._wake()
+        self._workers.wake(1)
 
     def failed(self, error: Exception) -> None:
         """End with this error; the worker starts the subscriber anew."""
@@ -348,29 +351,6 @@ class SubscriberLoop(Listener):
 
     # -- handling
 
-    async def _work(self) -> None:
-        """Handle one message after the other; while handlers wait for nothing, one worker does everything."""
-        loop = asyncio.get_running_loop()
-        while True:
-            loop.call_soon(self._relieve)  # its turn comes when this worker waits or lets go
-            for _ in range(self._bounds.burst):
-                lane = self._begin()
-                if lane is None:
-                    future = loop.create_future()
-                    self._idle.append(future)
-                    await future
-                    break
-                await self._handle(lane)
-            else:
-                self._letting_go += 1
-                await asyncio.sleep(0)
-                self._letting_go -= 1
-
-    def _relieve(self) -> None:
-        """A worker has stopped: where that is because its handler waits, others take over, more and more of them."""
-        if not self._letting_go:
-            self._wake(2)
-
     def _begin(self) -> Lane | None:
         """The next lane to run."""
         lane = self._lanes.start()
@@ -430,19 +410,10 @@ class SubscriberLoop(Listener):
         self.state = LoopState.STOPPED
         self._consumer.hold()
         self._lanes.stand_still(stop.partition, stop.offset)  # what is left queued is taken again by whoever goes on
-        self._wake(2)
+        self._workers.wake(2)
         metrics.STOPPED.labels(self.name).set(1)
         position = f"{stop.partition.topic}/{stop.partition.partition}/{stop.offset}"
         LOG.stopped(self.name, position=position, key=stop.key.decode("utf-8", "replace"), code=stop.code, why=stop.message)
-
-    def _wake(self, workers: int = 1) -> None:
-        """Wake idle workers, as many as have something to do at the most."""
-        workers = min(workers, self._lanes.ready)
-        while workers > 0 and self._idle:
-            future = self._idle.popleft()
-            if not future.done():
-                future.set_result(None)
-                workers -= 1
 
     def _measure(self) -> None:
         queued, kept, bounds = self._lanes.queued, sum(owned.progress.kept_count for owned in self._owned.values()), self._bounds

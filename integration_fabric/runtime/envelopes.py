@@ -107,7 +107,7 @@ class Outputs:
             emit.causation_id or cause.id,
             emit.system,
             emit.legal_entity or cause.legal_entity,
-            {**cause.business_keys, **dict(emit.business_keys), **body.search_keys()},
+            {**cause.business_keys, **(dict(emit.business_keys) if emit.business_keys else {}), **body.search_keys()},
             cause.traceparent,
             cause.tracestate,
         )

@@ -1,4 +1,7 @@
-"""`make bench`: the fabric beside a raw loop, Quix Streams, FastStream and Faust, on one topic of one broker, one process at a time."""
+"""`make bench`: the fabric beside a raw loop, Quix Streams, FastStream and Faust, on one Kafka of its own, one process at a time.
+
+Rounds are interleaved: what else the machine does meanwhile hits all contenders alike. Ends with 2 where somebody could not take part.
+"""
 
 from __future__ import annotations
 
@@ -6,183 +9,161 @@ import argparse
 import asyncio
 import json
 import os
-import subprocess
+import platform
 import sys
-import tempfile
-import venv
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
-from rich.table import Table
 
-from integration_fabric.local import kafka
+from integration_fabric.local import jars, kafka
+from integration_fabric.local.errors import LocalError
 from integration_fabric.local.settings import LocalSettings
-from integration_fabric.messages.errors import UsageProblem
-from tests.performance.comparison import OURS, RAW, Aim, Row
-from tests.performance.contest import Answer, Work
-from tests.performance.filling import BATCH, fill
+from integration_fabric.runtime.clock import SystemClock
+from tests.performance import filling, quix_home
+from tests.performance.contenders import CONTENDERS, ROOT, Contender, Failed, run
+from tests.performance.contest import Answer, Task
+from tests.performance.report import DISCIPLINES, Discipline, Rate, Rates, as_json, make_table
 
-CHECKOUT = Path(__file__).parents[2]
-QUIX_REQUIREMENTS = CHECKOUT / "deploy/requirements/bench-quix.txt"
-RUN_WITHIN_S = 120
-QUIX, FASTSTREAM, FAUST = "Quix Streams", "FastStream", "Faust"
-MODULES = {OURS: "fabric", RAW: "raw_loop", QUIX: "quix_app", FASTSTREAM: "faststream_app", FAUST: "faust_app"}
-SLOW = {FASTSTREAM: 0.15, FAUST: 0.2}
-"""The part of the events that these are given, so that each run takes a few seconds."""
+DEFAULT_EVENTS = 300_000
+DEFAULT_ROUNDS = 3
+FAILED = 2
 
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """One line of the table of aims."""
-
-    name: str
-    title: str
-    work: Work
-    contenders: Sequence[str]
-    aims: Sequence[Aim]
+_people = Console(stderr=True, highlight=False)
 
 
-MATCHES: Mapping[str, Match] = {
-    "P1": Match(
-        "P1",
-        "consume: typed event into an async handler, lanes on, effect log off",
-        Work.CONSUME,
-        (OURS, RAW, QUIX, FASTSTREAM, FAUST),
-        (Aim(RAW, 0.7), Aim(FASTSTREAM, 4), Aim(FAUST, 3)),
-    ),
-    "P2": Match(
-        "P2",
-        "pipe: typed in, typed out, exactly once, activity log on",
-        Work.PIPE,
-        (OURS, RAW, QUIX, FASTSTREAM, FAUST),
-        (Aim(RAW, 0.8), Aim(QUIX, 1.2)),
-    ),
-    "P5": Match("P5", "publish: typed event, Avro, idempotent", Work.PUBLISH, (OURS, RAW), (Aim(RAW, 0.9),)),
-}
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it.
+
+    Returns:
+        0 where everybody took part, else 2. Whether aims are met is for people to look at: a machine's bad hour is no failure.
+    """
+    options = _options(arguments)
+    with TemporaryDirectory(prefix="fabric-bench-") as folder, _broker(Path(folder)) as bootstrap:
+        if bootstrap is None:
+            return FAILED
+        contest = Contest(bootstrap, Path(folder), options.events, options.rounds)
+        contest.fill()
+        contest.measure([found for found in DISCIPLINES if found.number in options.only])
+    results = contest.results()
+    Console(width=max(150, Console().width)).print(make_table(results, contest.names))
+    document = as_json(results, contest.missing, {**_machine(), "events": options.events, "rounds": options.rounds})
+    path = _write(options.json, document)
+    _people.print(f"written to {path}")
+    for why in contest.missing.values():
+        _people.print(f"bench: {why}")
+    return FAILED if contest.missing else 0
 
 
-def main() -> int:
-    """Run it. Returns the exit code: 0 once measured, whatever the figures; 2 where it cannot begin."""
-    chosen = _arguments()
-    out = Console(highlight=False)
-    try:
-        with _broker(out) as bootstrap:
-            out.print(f"filling the topic with {chosen.events} events")
-            asyncio.run(fill(bootstrap, chosen.events))
-            pythons = _pythons(out)
-            rows = [_measure(MATCHES[name], bootstrap, pythons, chosen=chosen, out=out) for name in chosen.only.split(",")]
-    except UsageProblem as error:
-        Console(stderr=True).print(f"[bold red]bench:[/] {error}", soft_wrap=True)
-        return 2
-    _show(rows, out)
-    _write(rows, chosen, out)
-    return 0
+@dataclass(slots=True)
+class Contest:
+    """One run of the benchmark."""
 
+    bootstrap: str
+    folder: Path
+    events: int
+    rounds: int
+    answers: dict[Discipline, dict[str, list[Answer]]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    """Who could not take part, and why."""
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.performance.bench", description=__doc__)
-    parser.add_argument("--only", default=",".join(MATCHES), help="which works, e.g. P1,P2")
-    parser.add_argument("--events", type=int, default=100_000, help=f"how many events a run; a multiple of {BATCH}")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is run; the median counts")
-    parser.add_argument("--json", type=Path, default=Path(".fabric/bench"), help="folder of the JSON files")
-    chosen = parser.parse_args()
-    unknown = [name for name in chosen.only.split(",") if name not in MATCHES]
-    if unknown:
-        parser.error(f"no work is called {', '.join(unknown)}; there are {', '.join(MATCHES)}")
-    if chosen.events % BATCH:
-        parser.error(f"--events must be a multiple of {BATCH}")
-    return chosen
+    @property
+    def names(self) -> list[str]:
+        """Those that take part, as columns."""
+        return [contender.name for contender in CONTENDERS]
+
+    def fill(self) -> None:
+        """Make topics and events."""
+        _people.print(f"publishing {self.events:,} events ...")
+        asyncio.run(filling.fill(self.bootstrap, self.events))
+
+    def measure(self, disciplines: Sequence[Discipline]) -> None:
+        """Let everybody do everything, round by round."""
+        pythons = {contender.name: self._python(contender) for contender in CONTENDERS}
+        for discipline in disciplines:
+            self.answers[discipline] = defaultdict(list)
+            for number in range(1, self.rounds + 1):
+                for contender in CONTENDERS:
+                    if contender.name not in self.missing and discipline.work in contender.shares:
+                        self._measure_one(discipline, contender, pythons[contender.name], number)
+
+    def results(self) -> dict[Discipline, Rates]:
+        """What was measured."""
+        return {discipline: {name: Rate(tuple(answers)) for name, answers in found.items()} for discipline, found in self.answers.items()}
+
+    def _measure_one(self, discipline: Discipline, contender: Contender, python: Path | None, number: int) -> None:
+        task = Task(self.bootstrap, discipline.work, contender.events(discipline.work, self.events))
+        try:
+            answer = run(contender, task, python=python, log=self.folder / "contender.log")
+        except Failed as failure:
+            self.missing[contender.name] = str(failure)
+            _people.print(f"bench: {failure}")
+            return
+        self.answers[discipline][contender.name].append(answer)
+        _people.print(f"{discipline.number}, round {number}: {contender.name}: {answer.rate:,.0f}/s in {answer.seconds:.1f} s")
+
+    def _python(self, contender: Contender) -> Path | None:
+        if not contender.apart:
+            return None
+        try:
+            return quix_home.prepare(LocalSettings().cache_dir, _people.print)
+        except Failed as failure:
+            self.missing[contender.name] = str(failure)
+            return None
 
 
 @contextmanager
-def _broker(out: Console) -> Iterator[str]:
-    """A Kafka of its own, forgotten at the end."""
-    with tempfile.TemporaryDirectory(prefix="fabric-bench-") as folder:
-        settings = LocalSettings(state_dir=Path(folder))
-        address = kafka.up(settings, lambda line: out.print(f"[dim]· {line}[/]"))
-        try:
-            yield address.bootstrap
-        finally:
-            kafka.down(settings, lambda _: None)
-
-
-def _pythons(out: Console) -> Mapping[str, str]:
-    """The Python of each contender; Quix pins an older Kafka client, so it has one of its own. Who cannot be installed is left out."""
-    found = dict.fromkeys(MODULES, sys.executable)
-    folder = LocalSettings().cache_dir / "bench-quix"
-    python = folder / "bin/python"
+def _broker(folder: Path) -> Iterator[str | None]:
+    """A Kafka of its own, so that nothing else that runs on this checkout is measured or disturbed."""
+    settings = LocalSettings(state_dir=folder / "state", kafka_port=None)
     try:
-        if not (folder / ".installed").exists():
-            out.print("[dim]· installing Quix Streams in an environment of its own (once)[/]")
-            venv.create(folder, with_pip=True, clear=True)
-            install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(QUIX_REQUIREMENTS)]
-            subprocess.run(install, check=True, capture_output=True, timeout=300)
-            (folder / ".installed").touch()
-        found[QUIX] = str(python)
-    except (subprocess.SubprocessError, OSError) as error:
-        out.print(f"[yellow]{QUIX} cannot be installed ({error}): measured without it[/]")
-        del found[QUIX]
-    return found
+        address = kafka.up(settings, _people.print)
+    except LocalError as error:
+        _people.print(f"bench: {error}")
+        yield None
+        return
+    try:
+        yield address.bootstrap
+    finally:
+        kafka.down(settings, _people.print)
 
 
-def _measure(match: Match, bootstrap: str, pythons: Mapping[str, str], *, chosen: argparse.Namespace, out: Console) -> Row:
-    rates: dict[str, list[float]] = {name: [] for name in match.contenders if name in pythons}
-    for number in range(1, chosen.rounds + 1):
-        for name, measured in rates.items():
-            events = max(BATCH, int(chosen.events * SLOW.get(name, 1.0)) // BATCH * BATCH)
-            answer = _run(pythons[name], MODULES[name], bootstrap=bootstrap, work=match.work, events=events)
-            measured.append(answer.rate)
-            out.print(f"[dim]· {match.name} round {number}: {name} {answer.rate:,.0f}/s[/]")
-    return Row(match.name, match.title, match.aims, rates)
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0] if __doc__ else None)
+    numbers = [discipline.number for discipline in DISCIPLINES]
+    parser.add_argument("--only", type=lambda text: text.split(","), default=numbers, help=f"of {','.join(numbers)}, separated by commas")
+    parser.add_argument("--events", type=int, default=DEFAULT_EVENTS, help="in the topic that is consumed, rounded up to 10,000")
+    parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, help="of which the median counts")
+    parser.add_argument("--json", type=Path, default=None, help="where the document goes; .fabric/bench/<time>.json by default")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.only) - set(numbers):
+        parser.error(f"--only: {', '.join(sorted(unknown))} is not measured here; name some of {', '.join(numbers)}")
+    if options.events < 1 or options.rounds < 1:
+        parser.error("--events and --rounds: name at least 1")
+    options.events = -(-options.events // filling.BATCH) * filling.BATCH
+    return options
 
 
-def _run(python: str, module: str, *, bootstrap: str, work: Work, events: int) -> Answer:
-    command = [python, "-m", f"tests.performance.peers.{module}", bootstrap, work.value, str(events)]
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=RUN_WITHIN_S, check=False)
-    answers = [line for line in done.stdout.splitlines() if line.startswith('{"events"')]
-    if not answers:
-        raise UsageProblem(f"{module} {work} did not answer (exit code {done.returncode}): {done.stderr.strip()[-400:]}")
-    return Answer(**json.loads(answers[-1]))
+def _machine() -> dict[str, str | int]:
+    return {
+        "at": SystemClock().now().isoformat(),
+        "cores": os.cpu_count() or 0,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "kafka": jars.VERSION,
+    }
 
 
-def _show(rows: Sequence[Row], out: Console) -> None:
-    shown = Table(title="events a second, medians", title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for column in ("", "work", *MODULES, "aims"):
-        shown.add_column(column, justify="right" if column in MODULES else "left", overflow="fold")
-    for row in rows:
-        cells = [_cell(row, name) for name in MODULES]
-        shown.add_row(row.name, row.title, *cells, "\n".join(_aim(row, aim) for aim in row.aims))
-    out.print(shown)
-
-
-def _cell(row: Row, name: str) -> str:
-    rate = row.rate(name)
-    if rate is None:
-        return "-"
-    ratio = row.ratio(name)
-    times = "" if name == OURS or ratio is None else f"\nours: {ratio:.2f} x"
-    return f"{rate:,.0f}\n±{row.spread(name) / 2:.0%}{times}"
-
-
-def _aim(row: Row, aim: Aim) -> str:
-    found = row.ratio(aim.contender)
-    verdict = "[dim]not known[/]" if found is None else "[green]met[/]" if found >= aim.ratio else "[red]missed[/]"
-    return f"≥ {aim.ratio:g} x {aim.contender}: {verdict}"
-
-
-def _write(rows: Sequence[Row], chosen: argparse.Namespace, out: Console) -> None:
-    now = datetime.now(UTC)
-    chosen.json.mkdir(parents=True, exist_ok=True)
-    path = chosen.json / f"{now:%Y%m%dT%H%M%SZ}.json"
-    document = {"at": now.isoformat(), "events": chosen.events, "cores": os.cpu_count(), "works": [row.to_json() for row in rows]}
-    path.write_text(json.dumps(document, indent=2))
-    out.print(f"[dim]{path}[/]")
+def _write(path: Path | None, document: dict[str, object]) -> Path:
+    if path is None:
+        path = ROOT / ".fabric" / "bench" / f"{SystemClock().now():%Y%m%dT%H%M%SZ}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    return path
 
 
 if __name__ == "__main__":

@@ -158,7 +158,16 @@ class _ActivityEncoder:
     """Writes the activity log, which has an entry for every message of every subscriber."""
 
     def __init__(self, schema: ParsedSchema, header: bytes) -> None:
-        self.transition: Callable[[TransitionFields], bytes] = compile_fields_encoder(schema, "fabric.v1.Transition")
+        self.transition: Callable[[TransitionFields], bytes] = compile_fields_encoder(
+            schema,
+            "fabric.v1.Transition",
+            recurring=(
+                ("topic", "partition"),
+                ("message_type",),
+                ("system", "from_state", "outcome", "detail", "code", "attempts"),
+                ("outputs",),
+            ),
+        )
         self.record: Callable[[ActivityFields], bytes] = compile_fields_encoder(schema, schema.root, header=header, written="transitions")
 
 

@@ -7,6 +7,7 @@ everything is checked against the schema while it is written; where that fails, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,6 +19,9 @@ from integration_fabric.governance.message_source import attribute_name
 from integration_fabric.messages.base import Message
 
 SEQUENCES = (tuple, list)
+
+_REMEMBERED = 512
+"""Values of one run of fields: topics by partition, or outcomes with their codes."""
 
 _WRITERS: Mapping[str, Callable[[Any], bytes]] = {
     "boolean": binary.write_boolean,
@@ -50,7 +54,7 @@ def compile_encoder(schema: ParsedSchema, kind: type[Message], header: bytes) ->
 
 
 def compile_fields_encoder(
-    schema: ParsedSchema, record: str, *, header: bytes = b"", written: str | None = None
+    schema: ParsedSchema, record: str, *, header: bytes = b"", written: str | None = None, recurring: Iterable[tuple[str, ...]] = ()
 ) -> Callable[[Mapping[str, Any]], bytes]:
     """Make a function for what is written so often that no object should be made of it first.
 
@@ -59,26 +63,44 @@ def compile_fields_encoder(
         record: Its full name.
         header: In front of every value.
         written: Name of a field with an array whose items come as bytes, written already.
+        recurring: Runs of neighbouring fields whose values come again and again together: their bytes are remembered.
 
     Returns:
-        Takes the fields by their names in the schema.
+        Takes the fields by their names in the schema. It trusts what it is given to be of the right types.
     """
     generator = _Generator(schema)
-    pieces = [
-        piece
-        for field in schema.types[record]["fields"]
-        for piece in (generator.written_items if field["name"] == written else generator.field)(field, f"m[{field['name']!r}]")
-    ]
+    runs = {run[0]: run for run in recurring}
+    fields = {field["name"]: field for field in schema.types[record]["fields"]}
+    values = {name: f"m[{name!r}]" for name in fields}
+    remembered = {name for run in runs.values() for name in run}
+    pieces: list[str] = []
+    for name, field in fields.items():
+        if name in runs:
+            arguments = ", ".join(values[other] for other in runs[name])
+            pieces.append(f"{generator.source.constant(_remembering(schema, [fields[other] for other in runs[name]]))}({arguments})")
+        elif name not in remembered:
+            pieces += (generator.written_items if name == written else generator.field)(field, values[name])
     generator.source.line(f"return {_joined([generator.source.constant(header), *pieces])}")
     return generator.source.compile("encode", file=f"encoder of {record}")
+
+
+def _remembering(schema: ParsedSchema, fields: list[Mapping[str, Any]]) -> Callable[..., bytes]:
+    """Make a function of the values of some fields that remembers what it returned."""
+    names = [f"f{place}" for place in range(len(fields))]
+    generator = _Generator(schema, f"def encode({', '.join(names)}):")
+    pieces = [piece for field, name in zip(fields, names, strict=True) for piece in generator.field(field, name)]
+    generator.source.line(f"return {_joined(pieces)}")
+    return lru_cache(maxsize=_REMEMBERED)(
+        generator.source.compile("encode", file=f"encoder of {', '.join(field['name'] for field in fields)}")
+    )
 
 
 class _Generator:
     """Walks the schema; each method adds the lines that prepare one value, and returns expressions of its bytes."""
 
-    def __init__(self, schema: ParsedSchema) -> None:
+    def __init__(self, schema: ParsedSchema, head: str = "def encode(m):") -> None:
         self._types = schema.types
-        self.source = Source("def encode(m):")
+        self.source = Source(head)
 
     def record(self, record: str, value: str, *, in_message: bool = False) -> list[str]:
         """Pieces of a record."""

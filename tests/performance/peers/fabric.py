@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -96,6 +97,7 @@ async def publish(task: Task) -> None:
 async def handle(task: Task, running: Running, watch: Stopwatch) -> None:
     """Run the subscriber until that many events are committed."""
     async with backing_of(task, running.name) as backing:
+        gc.freeze()  # as a worker does
         loop = SubscriberLoop(running=running, worker="bench", backing=backing, bury=bury)
         running_loop = asyncio.create_task(loop.run())
         while (committed := committed_count(running.name)) < task.events and not running_loop.done():

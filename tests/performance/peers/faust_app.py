@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import faust
 
 from tests.performance.contest import Stopwatch, Task, Work, read_task
 from tests.performance.workload import COPIED_TOPIC, ISSUED_TOPIC, decode, encode
 
-BYTES = {"value_type": bytes, "value_serializer": "raw", "key_type": bytes, "key_serializer": "raw"}
+BYTES: dict[str, Any] = {"value_type": bytes, "value_serializer": "raw", "key_type": bytes, "key_serializer": "raw"}
 
 
 def main(task: Task) -> None:
@@ -26,7 +27,7 @@ def main(task: Task) -> None:
     watch = Stopwatch()
 
     @app.agent(source)
-    async def handle(stream: faust.Stream[bytes]) -> None:
+    async def handle(stream: faust.StreamT[bytes]) -> None:
         seen = 0
         async for value in stream:
             if not watch.began:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quixstreams import Application
+from quixstreams import Application  # type: ignore[import-not-found]  # in its own virtual environment alone
 
 from tests.performance.contest import Stopwatch, Task, Work, read_task
 from tests.performance.workload import COPIED_TOPIC, ISSUED_TOPIC, decode, encode

@@ -85,6 +85,11 @@ class Member:
             await self.task
 
 
+def owned(member: Member) -> set[TopicPartition]:
+    """What a worker handles."""
+    return set(member.loop.partitions())
+
+
 @dataclass
 class Bench:
     """Everything of one test."""
