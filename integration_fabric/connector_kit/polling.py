@@ -18,15 +18,26 @@ from integration_fabric.telemetry.logs import LOG
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """One payload of a page."""
+
+    payload: bytes
+    cursor: str
+    """Where the next look begins once this one is published, and nothing after it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """What one look at a system found."""
 
     events: Sequence[Incoming]
     """May overlap with earlier pages: their ids are the same, so those who take them see duplicates."""
     cursor: str
-    """Where the next look begins."""
+    """Where the next look begins, once everything of this page is published."""
     more: bool = False
     """Whether to look again at once."""
+    payloads: Sequence[Found] = ()
+    """What the vendor tells as it would by webhook, the oldest first; intake makes events of it."""
 
 
 class Source(Protocol):

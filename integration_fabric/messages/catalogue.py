@@ -17,8 +17,10 @@ from integration_fabric.messages.interventions import (
     OpenIntervention,
 )
 from integration_fabric.messages.invoices import (
+    DisputeOpened,
     InvoiceIssued,
     InvoicePosted,
+    InvoiceReversed,
     PostingRejected,
     PostInvoice,
     ReceivableUpdated,
@@ -58,7 +60,9 @@ from integration_fabric.messages.subscriptions import (
 
 MESSAGES: tuple[type[Message], ...] = (
     CancelSubscription,
+    DisputeOpened,
     InvoiceIssued,
+    InvoiceReversed,
     PaymentFailed,
     PaymentPosted,
     StartSubscription,

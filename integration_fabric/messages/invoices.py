@@ -7,6 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
 
+from pydantic import AwareDatetime
+
 from integration_fabric.messages.base import Command, Event, NativeId, Part, Replies
 from integration_fabric.messages.ids import CustomerId, InvoiceId, LegalEntity, OrderId, PaymentId, SubscriptionId
 from integration_fabric.messages.problems import Problem
@@ -49,6 +51,30 @@ class InvoiceLine(Part):
     """Last day charged."""
     price_book_version: str = ""
     """The version of the price book that the price came from."""
+
+
+class DisputeOpened(Event):
+    """The customer disputes an invoice, or a payment of it."""
+
+    topic: ClassVar[str] = "billing.dispute-opened.v1"
+    schema_name: ClassVar[str] = "billing.v1.DisputeOpened"
+    key_field: ClassVar[str] = "invoice_id"
+    business_key_fields: ClassVar[tuple[tuple[str, str], ...]] = (("invoice", "invoice_id"),)
+
+    invoice_id: InvoiceId
+    """Canonical id of the invoice."""
+    dispute_id: str
+    """Billing's own id of the dispute."""
+    legal_entity: LegalEntity
+    """Whose books it belongs to."""
+    currency: str
+    """ISO 4217 code of every amount in the message."""
+    amount: Decimal
+    """What is disputed."""
+    reason: str
+    """Why, as billing says it."""
+    opened_at: AwareDatetime
+    """When."""
 
 
 class InvoiceIssued(Event):
@@ -116,6 +142,28 @@ class InvoicePosted(Event):
     """With tax, as posted."""
     posted_on: date
     """Posting date."""
+
+
+class InvoiceReversed(Event):
+    """Billing has taken an invoice back: nothing of it is owed any more."""
+
+    topic: ClassVar[str] = "billing.invoice-reversed.v1"
+    schema_name: ClassVar[str] = "billing.v1.InvoiceReversed"
+    key_field: ClassVar[str] = "invoice_id"
+    business_key_fields: ClassVar[tuple[tuple[str, str], ...]] = (("invoice", "invoice_id"),)
+
+    invoice_id: InvoiceId
+    """Canonical id of the invoice."""
+    legal_entity: LegalEntity
+    """Whose books it belongs to."""
+    currency: str
+    """ISO 4217 code of every amount in the message."""
+    amount: Decimal
+    """What is no longer owed, with tax."""
+    reason: str
+    """Why, for people."""
+    reversed_at: AwareDatetime
+    """When."""
 
 
 class PostingRejected(Event):

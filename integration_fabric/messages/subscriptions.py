@@ -19,7 +19,10 @@ class SubscriptionActivated(Event):
     schema_name: ClassVar[str] = "billing.v1.SubscriptionActivated"
     key_field: ClassVar[str] = "subscription_id"
     business_key_fields: ClassVar[tuple[tuple[str, str], ...]] = (("subscription", "subscription_id"), ("order", "order_id"))
-    native_ids: ClassVar[tuple[NativeId, ...]] = (NativeId("subscription", "subscription_id", "native_id"),)
+    native_ids: ClassVar[tuple[NativeId, ...]] = (
+        NativeId("subscription", "subscription_id", "native_id"),
+        NativeId("customer", "payer_id", "native_payer_id"),
+    )
 
     subscription_id: SubscriptionId
     """Canonical id of the subscription, minted by the process."""
@@ -27,6 +30,10 @@ class SubscriptionActivated(Event):
     """Canonical id of the order, minted by the process."""
     native_id: str
     """Billing's own id of the subscription."""
+    payer_id: str | None = None
+    """Canonical id of the customer who pays."""
+    native_payer_id: str | None = None
+    """Billing's own id of the customer who pays."""
     activated_at: AwareDatetime
     """When."""
 

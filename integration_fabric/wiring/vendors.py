@@ -9,16 +9,20 @@ from typing import Any
 
 from connectors.billing.stripe.client import Stripe, open_stripe
 from connectors.billing.stripe.connector import STRIPE
+from connectors.billing.stripe.reader import StripeReader
 from connectors.cpq.salesforce.client import Salesforce, open_salesforce
 from connectors.cpq.salesforce.connector import SALESFORCE
 from connectors.cpq.salesforce.intake import verifier
 from connectors.customer_success.gainsight.client import Gainsight, open_gainsight
 from connectors.customer_success.gainsight.connector import GAINSIGHT
+from connectors.customer_success.gainsight.reader import GainsightReader
 from connectors.erp.tryton.changes import TrytonChanges
 from connectors.erp.tryton.connector import TRYTON
 from connectors.erp.tryton.erp import TrytonErp, open_tryton
+from connectors.erp.tryton.reader import TrytonReader
 from connectors.support.zendesk.client import Zendesk, open_zendesk
 from connectors.support.zendesk.connector import ZENDESK
+from connectors.support.zendesk.reader import ZendeskReader
 from integration_fabric.connector_kit.connector import Connector
 from integration_fabric.connector_kit.polling import Source
 from integration_fabric.connector_kit.webhooks import Verifier
@@ -42,6 +46,8 @@ class Vendor:
     """How it signs its webhooks."""
     publishes: tuple[type[Event], ...] = ()
     """What comes in from it."""
+    reader: Callable[[Any], Any] | None = None
+    """What stands in it, for counting and reconciliation, made of its client: the reader of its role."""
 
 
 def _salesforce(system: System, settings: SystemSettings) -> AbstractAsyncContextManager[Salesforce]:
@@ -75,9 +81,11 @@ def _salesforce_signature(settings: SystemSettings) -> Verifier:
 
 VENDORS: Mapping[tuple[str, str], Vendor] = {
     ("cpq", "salesforce"): Vendor(SALESFORCE, _salesforce, verifier=_salesforce_signature, publishes=(QuoteApproved,)),
-    ("erp", "tryton"): Vendor(TRYTON, _tryton, source=_changes, publishes=(TaxCodeChanged, ProductChanged, CustomerChanged)),
-    ("billing", "stripe"): Vendor(STRIPE, _stripe),
-    ("customer-success", "gainsight"): Vendor(GAINSIGHT, _gainsight),
-    ("support", "zendesk"): Vendor(ZENDESK, _zendesk),
+    ("erp", "tryton"): Vendor(
+        TRYTON, _tryton, source=_changes, publishes=(TaxCodeChanged, ProductChanged, CustomerChanged), reader=TrytonReader
+    ),
+    ("billing", "stripe"): Vendor(STRIPE, _stripe, reader=StripeReader),
+    ("customer-success", "gainsight"): Vendor(GAINSIGHT, _gainsight, reader=GainsightReader),
+    ("support", "zendesk"): Vendor(ZENDESK, _zendesk, reader=ZendeskReader),
 }
 """By role and vendor."""
