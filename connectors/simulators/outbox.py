@@ -89,6 +89,11 @@ class Outbox:
         found = dict(self._store.db.execute("SELECT state, count(*) FROM events GROUP BY state").fetchall())
         return {state: found.get(state, 0) for state in ("pending", "delivered", "given_up")}
 
+    def payload(self, event_id: str) -> dict[str, object] | None:
+        """What one event says; None where there is none with this id."""
+        row = self._store.db.execute("SELECT payload FROM events WHERE id = ?", (event_id,)).fetchone()
+        return None if row is None else dict(json.loads(row[0]))
+
     def listed(
         self, *, limit: int, event_type: str | None = None, older_than: str | None = None, newer_than: str | None = None
     ) -> list[dict[str, object]]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Generic, TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 
-from connectors.billing.stripe.forms import price_form, subscription_form
-from connectors.billing.stripe.records import EXTERNAL_ID, Customer, NewSubscription, Price, PriceTerms, Shape, Subscription
+from connectors.billing.stripe.forms import price_form, subscription_form, tax_rate_form
+from connectors.billing.stripe.payloads import Invoice
+from connectors.billing.stripe.records import EXTERNAL_ID, Customer, NewSubscription, Price, PriceTerms, Shape, Subscription, TaxRate
 from connectors.billing.stripe.refusals import ErrorAnswer, StripeRefused, failure
 from integration_fabric.connector_kit.http_client import Answer, HttpClient, http_client
 from integration_fabric.connector_kit.shapes import shaped
@@ -47,6 +50,8 @@ class Stripe:
     """
 
     http: HttpClient
+    _tax_rates: dict[str, TaxRate] = field(default_factory=dict)
+    """By tax code, as they were listed last."""
 
     # Who pays
 
@@ -61,6 +66,17 @@ class Stripe:
         if payment_method is not None:
             form |= {"payment_method": payment_method, "invoice_settings[default_payment_method]": payment_method}
         return await self._post("/v1/customers", Customer, form, key=key)
+
+    async def set_payment_method(self, external_id: str, payment_method: str) -> None:
+        """From now on charge a customer by another card, e.g. one of Stripe's test cards. Raises LookupError where there is none."""
+        payer = await self.find_customer(external_id)
+        if payer is None:
+            raise LookupError(f"billing has no customer {external_id}")
+        attached = await self._post(
+            f"/v1/payment_methods/{payment_method}/attach", Product, {"customer": payer.id}, key=f"attach:{uuid4().hex}"
+        )
+        form = {"invoice_settings[default_payment_method]": attached.id}
+        await self._post(f"/v1/customers/{payer.id}", Customer, form, key=f"card:{uuid4().hex}")
 
     # What is charged
 
@@ -97,6 +113,49 @@ class Stripe:
         form = {**price_form(terms), "transfer_lookup_key": "true"}
         return (await self._post("/v1/prices", Price, form, key=f"{key}:anew")).id
 
+    # Tax
+
+    async def find_tax_rates(self, codes: Collection[str]) -> Mapping[str, str]:
+        """Ids of the active tax rates by tax code; codes that have none are missing. Listed again only where one is not known yet."""
+        if not self._tax_rates.keys() >= set(codes):
+            await self._list_tax_rates()
+        return {code: self._tax_rates[code].id for code in codes if code in self._tax_rates}
+
+    async def ensure_tax_rate(self, code: str, percentage: Decimal, *, key: str) -> str:
+        """Have an active tax rate of this code, in place of one with another percentage.
+
+        Args:
+            code: The tax code.
+            percentage: As a fraction, e.g. 0.25.
+            key: Idempotency key.
+
+        Returns:
+            The tax rate's id.
+        """
+        await self._list_tax_rates()
+        there = self._tax_rates.get(code)
+        if there is not None and there.percentage == percentage * 100:
+            return there.id
+        anew = f"{key}:{percentage.normalize():f}:{there.id if there else 'first'}"
+        made = await self._post("/v1/tax_rates", TaxRate, tax_rate_form(code, percentage), key=anew)
+        if there is not None:
+            await self._post(f"/v1/tax_rates/{there.id}", TaxRate, {"active": "false"}, key=f"{key}:{there.id}")
+        self._tax_rates[code] = made
+        return made.id
+
+    async def _list_tax_rates(self) -> None:
+        """The oldest of a code counts last: a newer one takes its place."""
+        found: list[TaxRate] = []
+        wanted = {"active": "true", "limit": str(PAGE_RECORDS)}
+        while True:
+            page = await self._get("/v1/tax_rates", Listed[TaxRate], wanted)
+            found += page.data
+            if not page.has_more:
+                break
+            wanted["starting_after"] = page.data[-1].id
+        self._tax_rates.clear()
+        self._tax_rates.update((rate.code, rate) for rate in reversed(found))
+
     # Subscriptions
 
     async def create_subscription(self, new: NewSubscription, *, key: str) -> Subscription:
@@ -130,6 +189,44 @@ class Stripe:
             if refused.status != httpx.codes.NOT_FOUND:
                 raise
             return await self._get(path, Subscription)
+
+    # Invoices
+
+    async def list_invoices(self, subscription_id: str) -> Sequence[Invoice]:
+        """All invoices of a subscription by Stripe's own id, newest first."""
+        found: list[Invoice] = []
+        wanted = {"subscription": subscription_id, "limit": str(PAGE_RECORDS)}
+        while True:
+            page = await self._get("/v1/invoices", Listed[Invoice], wanted)
+            found += page.data
+            if not page.has_more:
+                return found
+            wanted["starting_after"] = page.data[-1].id
+
+    async def bill_again(self, external_id: str) -> str:
+        """Issue the next period's invoice without collecting it; on Stripe's own servers it is time (a test clock) that makes one.
+
+        Args:
+            external_id: Of the subscription.
+
+        Returns:
+            Stripe's id of the invoice, which is the canonical one.
+        """
+        subscription = next(each for each in await self.list_subscriptions() if each.metadata.get(EXTERNAL_ID) == external_id)
+        form = {"customer": subscription.customer, "subscription": subscription.id, "auto_advance": "false"}
+        drafted = await self._post("/v1/invoices", Invoice, form, key=f"bill:{uuid4().hex}")
+        finalised = await self._post(f"/v1/invoices/{drafted.id}/finalize", Invoice, {"auto_advance": "false"}, key=f"issue:{drafted.id}")
+        return finalised.id
+
+    async def pay_invoice(self, invoice_id: str) -> bool:
+        """Collect an open invoice now; False where the payer's card was declined."""
+        try:
+            await self._post(f"/v1/invoices/{quote(invoice_id, safe='')}/pay", Invoice, {}, key=f"pay:{uuid4().hex}")
+        except StripeRefused as refused:
+            if refused.status != httpx.codes.PAYMENT_REQUIRED:
+                raise
+            return False
+        return True
 
     # How it is done
 

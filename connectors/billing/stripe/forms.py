@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from connectors.billing.stripe.records import NewItem, NewSubscription, PriceTerms
+from connectors.billing.stripe.records import TAX_CODE, NewItem, NewSubscription, PriceTerms
 
 
 def price_form(terms: PriceTerms) -> dict[str, str]:
@@ -21,6 +21,11 @@ def price_form(terms: PriceTerms) -> dict[str, str]:
         "recurring[usage_type]": terms.usage_type,
         **_metadata("metadata", terms.metadata),
     }
+
+
+def tax_rate_form(code: str, percentage: Decimal) -> dict[str, str]:
+    """`POST /v1/tax_rates`; the percentage as a fraction, e.g. 0.25 for 25 %."""
+    return {"display_name": code, "inclusive": "false", "percentage": _plain(percentage * 100), **_metadata("metadata", {TAX_CODE: code})}
 
 
 def subscription_form(new: NewSubscription) -> dict[str, str]:
@@ -45,6 +50,7 @@ def _item(number: int, item: NewItem) -> Iterator[tuple[str, str]]:
     yield f"items[{number}][price]", item.price
     if item.quantity is not None:
         yield f"items[{number}][quantity]", str(item.quantity)
+    yield f"items[{number}][tax_rates][0]", item.tax_rate
     yield from _metadata(f"items[{number}][metadata]", item.metadata).items()
 
 
