@@ -123,7 +123,7 @@ async def _of(subscription_id: str, call: Context[Stripe]) -> Sequence[Subscript
     found = await call.needs.find_subscriptions(subscription_id)
     if found:
         return found
-    lately = await call.needs.list_subscriptions(since=call.now - SEARCH_LAGS_BY)
+    lately = await call.needs.latest_subscriptions(since=call.now - SEARCH_LAGS_BY)
     return [each for each in lately if each.metadata.get(EXTERNAL_ID) == subscription_id]
 
 

@@ -32,7 +32,7 @@ def invoice_lines(invoice: Invoice) -> tuple[InvoiceLine, ...]:
     added = sum(line.net + line.tax for line in invoice.lines.data)
     if added != invoice.total:
         raise VendorDrift(f"lines and taxes are {added} in all, and the invoice {invoice.total}", path=f"{OBJECT}.total")
-    return tuple(_line(line, number, invoice.currency) for number, line in enumerate(invoice.lines.data))
+    return tuple(_line(line, number, invoice.currency) for number, line in enumerate(invoice.lines.data) if not line.is_unused)
 
 
 def legal_entity_of(invoice: Invoice | InvoiceOfCharge) -> LegalEntity:

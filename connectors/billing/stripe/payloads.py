@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 
-from connectors.billing.stripe.records import Shape
+from connectors.billing.stripe.records import Identified, Shape
 
 Text = Annotated[str, Field(min_length=1)]
 Minor = Annotated[int, Field(strict=True)]
@@ -40,6 +40,7 @@ class Terms(Shape):
     """The price of a line, or the plan, as older interfaces call it."""
 
     product: str | None = None
+    usage_type: str | None = None
     unit_amount_decimal: Decimal | None = None
     metadata: Mapping[str, str] = {}
 
@@ -77,6 +78,11 @@ class Line(Shape):
     def terms(self) -> Terms:
         """Its price."""
         return self.price or self.plan or Terms()
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether it stands there for usage that nobody has reported."""
+        return self.amount == 0 and self.plan is not None and self.plan.usage_type == "metered"
 
     @property
     def tax(self) -> int:
@@ -118,10 +124,9 @@ class Charge(Shape):
     invoice: Annotated[InvoiceOfCharge | None, BeforeValidator(_expanded)] = None
 
 
-class Invoice(Shape):
+class Invoice(Identified):
     """An invoice as it stood when the event happened."""
 
-    id: Text
     created: AwareDatetime
     status: Literal["draft", "open", "paid", "uncollectible", "void"]
     customer: Text

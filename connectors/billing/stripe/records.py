@@ -25,16 +25,21 @@ class Shape(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Identified(Shape):
+    """An object with an id of Stripe's."""
+
+    id: str
+
+
 class InvoiceSettings(Shape):
     """How a customer is charged."""
 
     default_payment_method: str | None = None
 
 
-class Customer(Shape):
+class Customer(Identified):
     """Who pays."""
 
-    id: str
     invoice_settings: InvoiceSettings = InvoiceSettings()
 
 
@@ -46,10 +51,9 @@ class Recurrence(Shape):
     usage_type: str = "licensed"
 
 
-class Price(Shape):
+class Price(Identified):
     """One price. Its amount never changes."""
 
-    id: str
     product: str
     currency: str
     unit_amount_decimal: Decimal
@@ -57,12 +61,13 @@ class Price(Shape):
     metadata: Mapping[str, str] = {}
 
 
-class TaxRate(Shape):
+class TaxRate(Identified):
     """One tax rate. Its percentage never changes; a later rate of the same code is another one."""
 
-    id: str
     display_name: str
     percentage: Decimal
+    active: bool
+    created: AwareDatetime
     metadata: Mapping[str, str] = {}
 
     @property
@@ -71,10 +76,9 @@ class TaxRate(Shape):
         return self.metadata.get(TAX_CODE) or self.display_name
 
 
-class Subscription(Shape):
+class Subscription(Identified):
     """One subscription."""
 
-    id: str
     status: str
     customer: str
     metadata: Mapping[str, str]

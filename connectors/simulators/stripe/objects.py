@@ -235,7 +235,7 @@ def _filters(kind: Kind, call: Call) -> tuple[list[str], list[Any]]:
         if value is not None:
             conditions.append(f"json_extract(body, '$.{name}') = ?")
             values.append(value)
-    keys = call.all("lookup_keys[]") + call.all("lookup_keys")
+    keys = call.all("lookup_keys[]") + call.all("lookup_keys") + call.all("lookup_keys[0]")
     if keys:
         conditions.append(f"json_extract(body, '$.lookup_key') IN ({', '.join('?' * len(keys))})")
         values += keys

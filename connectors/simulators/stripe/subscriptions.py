@@ -11,6 +11,7 @@ from connectors.simulators.stripe.cards import DECLINED_METHODS, no_payment_meth
 from connectors.simulators.stripe.catalogue import find_price, new_price
 from connectors.simulators.stripe.errors import declined, invalid, missing
 from connectors.simulators.stripe.events import emit
+from connectors.simulators.stripe.forms import parse_pairs
 from connectors.simulators.stripe.invoices import first_invoice, is_charged, period_end
 from connectors.simulators.stripe.objects import (
     CUSTOMER,
@@ -82,7 +83,8 @@ def cancel_subscription(call: Call) -> Answer:
     """`DELETE /v1/subscriptions/<id>`: canceled at once; one that is canceled already is not found, as Stripe has it."""
     record = _live(call)
     at = int(unix_s())
-    details = call.body.get("cancellation_details")
+    given = call.body or parse_pairs(call.query)
+    details = given.get("cancellation_details")
     subscription = {**record.body, "status": "canceled", "canceled_at": at, "ended_at": at, "cancellation_details": details}
     call.store.replace(record, subscription)
     emit(call, "customer.subscription.deleted", subscription)
