@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.billing.stripe.changes import StripeChanges
 from connectors.billing.stripe.client import Stripe, open_stripe
 from connectors.billing.stripe.connector import STRIPE
 from connectors.billing.stripe.intake import verifier as stripe_verifier
@@ -82,6 +83,10 @@ def _salesforce_signature(settings: SystemSettings) -> Verifier:
     return verifier(settings.webhook_secret.get_secret_value())
 
 
+def _stripe_events(client: Stripe, _: SystemSettings) -> Source:
+    return StripeChanges(client.api)
+
+
 def _stripe_signature(settings: SystemSettings) -> Verifier:
     return stripe_verifier(settings.webhook_secret.get_secret_value())
 
@@ -93,7 +98,9 @@ VENDORS: Mapping[tuple[str, str], Vendor] = {
     ("erp", "tryton"): Vendor(
         TRYTON, _tryton, source=_changes, publishes=(TaxCodeChanged, ProductChanged, CustomerChanged), reader=TrytonReader
     ),
-    ("billing", "stripe"): Vendor(STRIPE, _stripe, verifier=_stripe_signature, publishes=_BILLED, reader=StripeReader),
+    ("billing", "stripe"): Vendor(
+        STRIPE, _stripe, source=_stripe_events, verifier=_stripe_signature, publishes=_BILLED, reader=StripeReader
+    ),
     ("customer-success", "gainsight"): Vendor(GAINSIGHT, _gainsight, reader=GainsightReader),
     ("support", "zendesk"): Vendor(ZENDESK, _zendesk, reader=ZendeskReader),
 }

@@ -94,10 +94,15 @@ def secret_key(headers: Mapping[str, str]) -> str | None:
 
 
 def list_events(call: Call) -> Answer:
-    """`GET /v1/events`, newest first, with `limit`, `starting_after` (older than it), `ending_before` (newer than it) and `type`."""
+    """`GET /v1/events`, newest first: `limit`, `starting_after` (older than it), `ending_before` (newer than it), `type`, `types`."""
     limit = min(call.number("limit", 10), 100)
+    types = [value for name, value in call.query if name == "type" or name.startswith("types[")]
+    for name in ("starting_after", "ending_before"):
+        anchor = call.first(name)
+        if anchor is not None and Outbox(call.store).payload(anchor) is None:
+            raise missing("event", anchor, status=400, param=name)
     found = Outbox(call.store).listed(
-        limit=limit + 1, event_type=call.first("type"), older_than=call.first("starting_after"), newer_than=call.first("ending_before")
+        limit=limit + 1, event_types=types, older_than=call.first("starting_after"), newer_than=call.first("ending_before")
     )
     data = found[-limit:] if call.first("ending_before") else found[:limit]  # the one too many is at the far end
     return Answer(200, {"object": "list", "url": "/v1/events", "has_more": len(found) > limit, "data": data})
