@@ -82,7 +82,9 @@ class Drivers:
         await erp.add_customers([NewCustomer(customer.id, customer.name, customer.city) for customer in world.customers])
 
     async def add_tax_code(self, tax: TaxCode) -> None:
-        """Add one tax code to the ERP."""
+        """Add one tax code to billing, and then to the ERP, whose news of it releases what waits."""
+        billing: Stripe = self.systems["billing"].client
+        await billing.ensure_tax_rate(tax.code, Decimal(tax.rate), key=f"tax-rate:{tax.code}")
         erp: Tryton = self.systems["erp"].client
         await erp.add_tax_code(tax.code, Decimal(tax.rate), tax.legal_entity)
 

@@ -7,8 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.billing.stripe.changes import StripeChanges
 from connectors.billing.stripe.client import Stripe, open_stripe
 from connectors.billing.stripe.connector import STRIPE
+from connectors.billing.stripe.intake import verifier as stripe_verifier
 from connectors.billing.stripe.reader import StripeReader
 from connectors.cpq.salesforce.client import Salesforce, open_salesforce
 from connectors.cpq.salesforce.connector import SALESFORCE
@@ -28,7 +30,9 @@ from integration_fabric.connector_kit.polling import Source
 from integration_fabric.connector_kit.webhooks import Verifier
 from integration_fabric.messages.base import Event
 from integration_fabric.messages.ids import System
+from integration_fabric.messages.invoices import DisputeOpened, InvoiceIssued
 from integration_fabric.messages.master_data import CustomerChanged, ProductChanged, TaxCodeChanged
+from integration_fabric.messages.payments import PaymentFailed, PaymentPosted
 from integration_fabric.messages.quotes import QuoteApproved
 from integration_fabric.wiring.settings import SystemSettings
 
@@ -79,12 +83,24 @@ def _salesforce_signature(settings: SystemSettings) -> Verifier:
     return verifier(settings.webhook_secret.get_secret_value())
 
 
+def _stripe_events(client: Stripe, _: SystemSettings) -> Source:
+    return StripeChanges(client.api)
+
+
+def _stripe_signature(settings: SystemSettings) -> Verifier:
+    return stripe_verifier(settings.webhook_secret.get_secret_value())
+
+
+_BILLED = (InvoiceIssued, PaymentPosted, PaymentFailed, DisputeOpened)
+
 VENDORS: Mapping[tuple[str, str], Vendor] = {
     ("cpq", "salesforce"): Vendor(SALESFORCE, _salesforce, verifier=_salesforce_signature, publishes=(QuoteApproved,)),
     ("erp", "tryton"): Vendor(
         TRYTON, _tryton, source=_changes, publishes=(TaxCodeChanged, ProductChanged, CustomerChanged), reader=TrytonReader
     ),
-    ("billing", "stripe"): Vendor(STRIPE, _stripe, reader=StripeReader),
+    ("billing", "stripe"): Vendor(
+        STRIPE, _stripe, source=_stripe_events, verifier=_stripe_signature, publishes=_BILLED, reader=StripeReader
+    ),
     ("customer-success", "gainsight"): Vendor(GAINSIGHT, _gainsight, reader=GainsightReader),
     ("support", "zendesk"): Vendor(ZENDESK, _zendesk, reader=ZendeskReader),
 }

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from connectors.billing.stripe.client import SEARCH_LAGS_BY, Stripe
 from connectors.billing.stripe.records import EXTERNAL_ID, Customer, Subscription
 from connectors.billing.stripe.refusals import KeyReused, StripeRefused
-from connectors.billing.stripe.translate import activated, cancelled, charging, new_subscription, price_terms, problem_of, unbillable
+from connectors.billing.stripe.translate import (
+    activated,
+    cancelled,
+    charging,
+    new_item,
+    new_subscription,
+    price_terms,
+    problem_of,
+    unbillable,
+)
 from integration_fabric.connector_kit.actions import action
 from integration_fabric.connector_kit.several import side_by_side
 from integration_fabric.connector_kit.shapes import version_at
@@ -36,10 +45,11 @@ async def start_subscription(command: StartSubscription, call: Context[Stripe]) 
     if there is not None:
         return activated(command, there)
     payer = await call.needs.find_customer(command.bill_to)
-    if problems := unbillable(command, payer):
+    tax_rates = await call.needs.find_tax_rates({line.tax_code for line in command.lines})
+    if problems := unbillable(command, payer, tax_rates):
         return _rejected(command, call, problems)
     try:
-        subscription = await _start(command, call, payer)
+        subscription = await _start(command, call, payer, tax_rates)
     except StripeRefused as refused:
         return _rejected(command, call, (problem_of(refused, command),))
     except KeyReused:
@@ -83,14 +93,15 @@ async def find_cancelled(command: CancelSubscription, call: Context[Stripe]) -> 
     return cancelled(command, there) if there and not any(each.is_live for each in there) else None
 
 
-async def _start(command: StartSubscription, call: Context[Stripe], payer: Customer | None) -> Subscription:
+async def _start(command: StartSubscription, call: Context[Stripe], payer: Customer | None, tax_rates: Mapping[str, str]) -> Subscription:
     if payer is None:
         # The payer's key rather than the command's: two first orders of one payer at once make one customer.
         payer = await call.needs.create_customer(command.bill_to, key=f"customer:{command.bill_to}")
     products = {line.product_id: line for line in command.lines}
     await side_by_side(lambda line: _ensure_product(line, call), products.values())
     prices = await side_by_side(lambda numbered: _ensure_price(command, numbered, call), enumerate(command.lines))
-    new = new_subscription(command, payer, prices, call.now)
+    items = [new_item(line, price, tax_rates[line.tax_code]) for line, price in zip(command.lines, prices, strict=True)]
+    new = new_subscription(command, payer, items, call.now)
     return await call.needs.create_subscription(new, key=call.key("subscription"))
 
 
@@ -112,7 +123,7 @@ async def _of(subscription_id: str, call: Context[Stripe]) -> Sequence[Subscript
     found = await call.needs.find_subscriptions(subscription_id)
     if found:
         return found
-    lately = await call.needs.list_subscriptions(since=call.now - SEARCH_LAGS_BY)
+    lately = await call.needs.latest_subscriptions(since=call.now - SEARCH_LAGS_BY)
     return [each for each in lately if each.metadata.get(EXTERNAL_ID) == subscription_id]
 
 

@@ -116,7 +116,13 @@ def _simple(module: Any, connector: Connector[Any], client: Any, reader: Any) ->
 
 
 PLUGS: Mapping[str, Plug] = {
-    "stripe": _simple(stripe, STRIPE, stripe.Stripe, StripeReader),
+    "stripe": Plug(
+        STRIPE,
+        lambda site, within: stripe.open_stripe(system="stripe", url=site.url, key=site.key, answer_within=within),
+        lambda site, http: stripe.over(http, system="stripe", url=site.url, key=site.key),
+        lambda _: {},
+        StripeReader,
+    ),
     "gainsight": _simple(gainsight, GAINSIGHT, gainsight.Gainsight, GainsightReader),
     "zendesk": _simple(zendesk, ZENDESK, zendesk.Zendesk, ZendeskReader),
     "tryton": Plug(
