@@ -233,6 +233,7 @@ JOBS: tuple[Job, ...] = (
     Job("open-intervention", "gainsight", open_intervention, _interventions),
     Job("close-intervention", "gainsight", close_intervention, _closed_interventions),
     Job("grant-entitlements", "zendesk", grant_entitlements, _entitlements),
+    Job("grant-entitlements", "helpdesk", grant_entitlements, _entitlements),
     Job("create-order", "tryton", create_order, _orders),
     Job("activate-order", "tryton", activate_order, _activated),
     Job("cancel-order", "tryton", cancel_order, _cancelled_orders),
