@@ -72,7 +72,7 @@ def up(settings: LocalSettings, tell: Tell, *, fresh: bool = False) -> HelpdeskA
     with locks.held(_home(settings) / "lock", within=_PATIENCE):
         prepare_snapshot(snapshot, tell)
         kept = not fresh and _has_data_of(snapshot, settings, tell)
-        if kept and (address := running(settings)):
+        if kept and (address := _joined(settings)):
             return address
         _stop(settings)
         if not kept:
@@ -101,6 +101,15 @@ def running(settings: LocalSettings) -> HelpdeskAddress | None:
 def database_file(settings: LocalSettings) -> Path:
     """The file with the data, e.g. to look at it or to hold its lock in a test."""
     return _home(settings) / DATABASE
+
+
+def _joined(settings: LocalSettings) -> HelpdeskAddress | None:
+    """How to reach a server that runs and serves; None too where it was killed just now, or hangs."""
+    address = running(settings)
+    if address is None:
+        return None
+    ending = processes.wait(lambda: _serves(address), alive=lambda: running(settings) is not None, within=_STOP_WITHIN)
+    return address if ending is processes.Wait.READY else None
 
 
 def _home(settings: LocalSettings) -> Path:
