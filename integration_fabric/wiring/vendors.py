@@ -22,6 +22,9 @@ from connectors.erp.tryton.changes import TrytonChanges
 from connectors.erp.tryton.connector import TRYTON
 from connectors.erp.tryton.erp import TrytonErp, open_tryton
 from connectors.erp.tryton.reader import TrytonReader
+from connectors.support.helpdesk.client import Helpdesk, open_helpdesk
+from connectors.support.helpdesk.connector import HELPDESK
+from connectors.support.helpdesk.reader import HelpdeskReader
 from connectors.support.zendesk.client import Zendesk, open_zendesk
 from connectors.support.zendesk.connector import ZENDESK
 from connectors.support.zendesk.reader import ZendeskReader
@@ -70,6 +73,10 @@ def _zendesk(system: System, settings: SystemSettings) -> AbstractAsyncContextMa
     return open_zendesk(system=system, url=settings.url, key=settings.key.get_secret_value(), answer_within=settings.answer_within)
 
 
+def _helpdesk(system: System, settings: SystemSettings) -> AbstractAsyncContextManager[Helpdesk]:
+    return open_helpdesk(system=system, url=settings.url, key=settings.key.get_secret_value(), answer_within=settings.answer_within)
+
+
 def _tryton(_: System, settings: SystemSettings) -> AbstractAsyncContextManager[TrytonErp]:
     key = settings.key.get_secret_value()
     return open_tryton(url=settings.url, database=settings.database, key=key, answer_within=settings.answer_within)
@@ -103,5 +110,6 @@ VENDORS: Mapping[tuple[str, str], Vendor] = {
     ),
     ("customer-success", "gainsight"): Vendor(GAINSIGHT, _gainsight, reader=GainsightReader),
     ("support", "zendesk"): Vendor(ZENDESK, _zendesk, reader=ZendeskReader),
+    ("support", "helpdesk"): Vendor(HELPDESK, _helpdesk, reader=HelpdeskReader),
 }
 """By role and vendor."""

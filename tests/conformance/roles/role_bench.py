@@ -24,6 +24,9 @@ from connectors.erp.tryton.connector import TRYTON
 from connectors.erp.tryton.erp import TrytonErp, open_tryton
 from connectors.erp.tryton.reader import TrytonReader
 from connectors.simulators.control import SimulatorControl
+from connectors.support.helpdesk import client as helpdesk
+from connectors.support.helpdesk.connector import HELPDESK
+from connectors.support.helpdesk.reader import HelpdeskReader
 from connectors.support.zendesk import client as zendesk
 from connectors.support.zendesk.connector import ZENDESK
 from connectors.support.zendesk.reader import ZendeskReader
@@ -90,7 +93,7 @@ class Site:
     category: int | None = None
     """Of a real Tryton: the accounting category that products book through."""
     database_file: Path | None = None
-    """Of a real Tryton: to be in its way."""
+    """Of a real system on SQLite: to be in its way."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ PLUGS: Mapping[str, Plug] = {
     ),
     "gainsight": _simple(gainsight, GAINSIGHT, gainsight.Gainsight, GainsightReader),
     "zendesk": _simple(zendesk, ZENDESK, zendesk.Zendesk, ZendeskReader),
+    "helpdesk": _simple(helpdesk, HELPDESK, helpdesk.Helpdesk, HelpdeskReader),
     "tryton": Plug(
         TRYTON,
         lambda site, within: open_tryton(url=site.url, database=site.database, key=site.key, answer_within=within),

@@ -15,6 +15,7 @@ from integration_fabric.messages.base import Command
 from integration_fabric.messages.entitlements import EntitlementLine, GrantEntitlements
 from integration_fabric.messages.ids import CustomerId, InvoiceId, LegalEntity, OrderId, PaymentId, QuoteId
 from integration_fabric.messages.invoices import InvoiceLine, PostInvoice, ReceivableStatus, UpdateReceivable
+from integration_fabric.messages.interventions import CloseIntervention, OpenIntervention, Severity
 from integration_fabric.messages.onboardings import StartOnboarding
 from integration_fabric.messages.orders import ActivateOrder, CancelOrder, CreateOrder
 from integration_fabric.messages.payments import ApplyPayment
@@ -103,6 +104,32 @@ async def start_onboarding(bench: Bench, **changes: Any) -> StartOnboarding:
 
 async def _onboardings(bench: Bench, command: StartOnboarding) -> float:
     return len((await bench.reader.onboardings([command.contract_id]))[command.contract_id])
+
+
+async def open_intervention(bench: Bench, **changes: Any) -> OpenIntervention:
+    values: dict[str, Any] = {
+        "intervention_id": fresh("IV"),
+        "customer_id": fresh("C"),
+        "invoice_id": fresh("INV"),
+        "reason": "Invoice INV-4711 is not paid: the card was declined twice",
+        "severity": Severity.HIGH,
+    }
+    return OpenIntervention(**{**values, **changes})
+
+
+async def close_intervention(bench: Bench) -> CloseIntervention:
+    opened = await open_intervention(bench)
+    await bench.call(opened)
+    return CloseIntervention(intervention_id=opened.intervention_id, customer_id=opened.customer_id, resolution="The invoice was paid")
+
+
+async def _interventions(bench: Bench, command: OpenIntervention) -> float:
+    return len((await bench.reader.interventions([command.intervention_id]))[command.intervention_id])
+
+
+async def _closed_interventions(bench: Bench, command: CloseIntervention) -> float:
+    (state,) = (await bench.reader.interventions([command.intervention_id]))[command.intervention_id]
+    return 1 if state == "closed" else 0
 
 
 # Support
@@ -314,7 +341,10 @@ JOBS: tuple[Job, ...] = (
     Job("start-subscription", "stripe", start_subscription, _subscriptions),
     Job("cancel-subscription", "stripe", cancel_subscription, _cancelled_subscriptions),
     Job("start-onboarding", "gainsight", start_onboarding, _onboardings),
+    Job("open-intervention", "gainsight", open_intervention, _interventions),
+    Job("close-intervention", "gainsight", close_intervention, _closed_interventions),
     Job("grant-entitlements", "zendesk", grant_entitlements, _entitlements),
+    Job("grant-entitlements", "helpdesk", grant_entitlements, _entitlements),
     Job("create-order", "tryton", create_order, _orders),
     Job("activate-order", "tryton", activate_order, _activated),
     Job("cancel-order", "tryton", cancel_order, _cancelled_orders),
