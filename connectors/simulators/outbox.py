@@ -101,13 +101,14 @@ class Outbox:
         """The vendor believes that it was delivered."""
         self._end(event, "lost")
 
-    def acknowledge(self, event: Waiting, *, copies: int) -> None:
-        """One more copy was taken; after the last one the event is delivered."""
+    def acknowledge(self, event: Waiting, *, copies: int) -> bool:
+        """One more copy was taken. Returns whether it was the last one, so that the event is delivered."""
         taken = event.acknowledged_copies + 1
         if taken >= copies:
             self._end(event, "delivered")
-        else:
-            self._store.db.execute("UPDATE events SET acknowledged_copies = ? WHERE position = ?", (taken, event.position))
+            return True
+        self._store.db.execute("UPDATE events SET acknowledged_copies = ? WHERE position = ?", (taken, event.position))
+        return False
 
     def postpone(self, event: Waiting) -> None:
         """An attempt failed: later again, or never where the event has outlived itself."""

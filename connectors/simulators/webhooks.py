@@ -113,10 +113,10 @@ class Courier:
     async def _deliver(self, event: Waiting) -> None:
         fate = self._fate(event)
         try:
-            if await self._post(event, drifted=fate.drifted):
-                self._outbox.acknowledge(event, copies=fate.copies)
-            else:
+            if not await self._post(event, drifted=fate.drifted):
                 self._outbox.postpone(event)
+            elif self._outbox.acknowledge(event, copies=fate.copies):
+                self._timed.discard(event.position)
         finally:
             self._on_the_way.discard(event.position)
             self.wake()
