@@ -16,6 +16,8 @@ from connectors.simulators.control import ControlError, SeenSwitch, SimulatorCon
 from integration_fabric.messages.errors import Unreachable, UsageProblem
 from integration_fabric.wiring.settings import Settings, SystemSettings
 
+Switch = SeenSwitch
+"""One switch of a system as it stands, with its meaning."""
 START = "start simulators with `fabric up --systems simulators`"
 
 
@@ -37,10 +39,10 @@ class SystemFaults:
     vendor: str
     url: str
     played: Played
-    switches: Sequence[SeenSwitch] = ()
+    switches: Sequence[Switch] = ()
 
     @property
-    def on(self) -> Sequence[SeenSwitch]:
+    def on(self) -> Sequence[Switch]:
         """Those that are switched on."""
         return [switch for switch in self.switches if switch.on]
 
@@ -59,7 +61,7 @@ class Cleared:
     """One simulated system, with the switches that were on."""
 
     name: str
-    switches: Sequence[SeenSwitch]
+    switches: Sequence[Switch]
 
 
 def control_url(system: SystemSettings) -> str:
@@ -134,7 +136,7 @@ async def _look_at(systems: Mapping[str, SystemSettings]) -> Sequence[SystemFaul
 
 
 async def _look(name: str, system: SystemSettings) -> SystemFaults:
-    played, switches = Played.REAL, list[SeenSwitch]()
+    played, switches = Played.REAL, list[Switch]()
     try:
         async with SimulatorControl(control_url(system)) as control:
             if system.vendor in await control.vendors():
