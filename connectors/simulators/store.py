@@ -55,6 +55,7 @@ CREATE TABLE IF NOT EXISTS events (
     next_at_s REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS events_waiting ON events (next_at_s) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS events_held ON events (order_key, next_at_s) WHERE state = 'held';
 CREATE INDEX IF NOT EXISTS events_in_order ON events (order_key, position) WHERE state = 'pending';
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY,

@@ -79,6 +79,7 @@ def vendor(*, key_memory: timedelta) -> Vendor:
         around=KeyMemory(key_memory),
         exclusive_key=key_of,
         signature_header="Stripe-Signature",
+        idempotency_keys=True,
     )
 
 
