@@ -14,8 +14,8 @@ from connectors.erp.tryton.records import NewCustomer, NewProduct
 from integration_fabric.messages.base import Command
 from integration_fabric.messages.entitlements import EntitlementLine, GrantEntitlements
 from integration_fabric.messages.ids import CustomerId, InvoiceId, LegalEntity, OrderId, PaymentId, QuoteId
-from integration_fabric.messages.invoices import InvoiceLine, PostInvoice, ReceivableStatus, UpdateReceivable
 from integration_fabric.messages.interventions import CloseIntervention, OpenIntervention, Severity
+from integration_fabric.messages.invoices import InvoiceLine, PostInvoice, ReceivableStatus, UpdateReceivable
 from integration_fabric.messages.onboardings import StartOnboarding
 from integration_fabric.messages.orders import ActivateOrder, CancelOrder, CreateOrder
 from integration_fabric.messages.payments import ApplyPayment
