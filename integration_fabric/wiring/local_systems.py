@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from integration_fabric.local import kafka, ports, processes, state, tryton
 from integration_fabric.local.settings import LocalSettings, environment
 from integration_fabric.local.state import Service
 from integration_fabric.messages.errors import UsageProblem
+from integration_fabric.wiring import local_store
+from integration_fabric.wiring.local_store import Store
 from integration_fabric.wiring.settings import LOCAL_CONFIG
 
 Tell = Callable[[str], None]
@@ -53,6 +54,17 @@ class Running:
     kafka_ready_in: timedelta
     simulators_url: str | None
     erp_url: str | None
+    store: Store
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """What the settings file says of where everything is."""
+
+    bootstrap: str
+    store_url: str
+    simulators: str | None
+    erp: tryton.TrytonAddress | None
 
 
 def check_disposable(*, fresh: bool) -> None:
@@ -66,7 +78,7 @@ def check_disposable(*, fresh: bool) -> None:
     )
 
 
-def up(landscape: Landscape, tell: Tell, *, fresh: bool = False, purpose: str = "up") -> Running:
+def up(landscape: Landscape, tell: Tell, *, fresh: bool = False, purpose: str = "up", store: Store | None = None) -> Running:
     """Start what is not running and write `.fabric/fabric.toml`, by which every command finds it.
 
     Args:
@@ -74,27 +86,32 @@ def up(landscape: Landscape, tell: Tell, *, fresh: bool = False, purpose: str = 
         tell: Told what takes long.
         fresh: Whether broker, systems and store begin anew, without what earlier runs left in them.
         purpose: `demo` if a later demo may forget it.
+        store: Where the fabric keeps its own; by default where it did before, at first in SQLite.
 
     Raises:
-        UsageProblem: something cannot be started; the message says what to do.
+        UsageProblem: something cannot be started, or the store is another than before; the message says what to do.
     """
     settings = LocalSettings()
+    chosen = local_store.choose(settings, store, fresh=fresh)
     if fresh:
         stop_workers(tell)
         kafka.down(settings, tell)
         shutil.rmtree(settings.state_dir / "kafka", ignore_errors=True)
-        _forget_store(settings)
+        local_store.forget(settings)
     address = kafka.up(settings, tell)
+    store_url = local_store.up(settings, chosen, tell)
     simulators = _simulators_up(settings, tell, fresh=fresh) if landscape is not Landscape.NONE else None
     erp = tryton.up(settings, tell, fresh=fresh) if landscape is Landscape.TRYTON else None
-    _write_config(settings, address.bootstrap, simulators, erp, note=DEMO if purpose == "demo" else "")
-    return Running(address.bootstrap, address.ready_in, simulators, erp.url if erp else None)
+    ways = _Ways(address.bootstrap, store_url, simulators, erp)
+    _write_config(settings, ways, note=DEMO if purpose == "demo" else "")
+    return Running(address.bootstrap, address.ready_in, simulators, erp.url if erp else None, chosen)
 
 
 def simulators_up(tell: Tell) -> None:
     """Start the simulators alone, and write settings in which they play all roles and there is no broker."""
     settings = LocalSettings()
-    _write_config(settings, "", _simulators_up(settings, tell, fresh=False), None, note="")
+    store_url = local_store.up(settings, Store.SQLITE, tell)
+    _write_config(settings, _Ways("", store_url, _simulators_up(settings, tell, fresh=False), None), note="")
 
 
 def down(tell: Tell) -> Sequence[str]:
@@ -105,6 +122,8 @@ def down(tell: Tell) -> Sequence[str]:
         stopped.append(SIMULATORS)
     if tryton.down(settings):
         stopped.append("tryton")
+    if local_store.down(settings):
+        stopped.append(Store.POSTGRESQL)
     if kafka.down(settings, tell):
         stopped.append("kafka")
     return stopped
@@ -233,20 +252,12 @@ def _port(name: str) -> int:
     return int(found.address.rpartition(":")[2]) if found else ports.claim(settings.state_dir, name)
 
 
-def _forget_store(settings: LocalSettings) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        Path(f"{_store(settings)}{suffix}").unlink(missing_ok=True)
-
-
-def _store(settings: LocalSettings) -> Path:
-    return settings.state_dir / "store.db"
-
-
-def _write_config(settings: LocalSettings, bootstrap: str, simulators: str | None, erp: tryton.TrytonAddress | None, *, note: str) -> None:
+def _write_config(settings: LocalSettings, ways: _Ways, *, note: str) -> None:
+    simulators, erp = ways.simulators, ways.erp
     sections = [
         f"# Written by `fabric up`: the local landscape. Environment variables FABRIC_… go before it.\n{note}".strip(),
-        _section("kafka", bootstrap=bootstrap),
-        _section("store", url=f"sqlite:///{_store(settings)}"),
+        _section("kafka", bootstrap=ways.bootstrap),
+        _section("store", url=ways.store_url),
     ]
     if simulators is not None:
         for name, role in SIMULATED.items():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, delete, insert, select, update
 
 from integration_fabric.backends.sql.database import Database
-from integration_fabric.backends.sql.packing import storable
+from integration_fabric.backends.sql.dialects import storable
 from integration_fabric.backends.sql.tables import LEASES, STOPS
 from integration_fabric.messages.errors import Fenced
 from integration_fabric.runtime.ports import Fence, Lease, Leases, Stop, TakenLease

@@ -29,11 +29,6 @@ def unpack(kind: str, detail: str, packed: bytes) -> Handled:
     return Handled(OutcomeKind(kind), outputs, detail, tuple(stored["types"]))
 
 
-def storable(text: str) -> str:
-    """Text as every database takes it: what must be written is written, whatever stands in a vendor's message."""
-    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
-
-
 def _text(value: bytes | None) -> str | None:
     return None if value is None else b64encode(value).decode()
 

@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from integration_fabric.backends.sql.database import Database
-from integration_fabric.backends.sql.dialects import lock_name
-from integration_fabric.backends.sql.packing import storable
+from integration_fabric.backends.sql.dialects import lock_name, storable
 from integration_fabric.backends.sql.tables import RECEIPTS
 from integration_fabric.connector_kit.ports import RECEIPTS_KEPT, Receipt, Receipts, ReceiptState
 from integration_fabric.messages.ids import System
