@@ -171,11 +171,10 @@ class World:
         self.timers += list(self.fabric.timers(parts))
 
     async def open_gateway(self) -> None:
-        """Take the CPQ's webhooks in this process."""
+        """Take every system's webhooks in this process."""
         bound = listen(WorkerSettings(), "gateway")
         address = await self.exits.enter_async_context(serving(application(self.fabric, ways_in(self.fabric)), bound))
-        cpq = next(system.name for system in self.fabric.systems.values() if system.settings.role == "cpq")
-        await self.drivers.webhooks_to(f"{address}/webhooks/{cpq}")
+        await self.drivers.webhooks_to(address)
 
     async def stop(self) -> None:
         """Drain everything that runs."""
