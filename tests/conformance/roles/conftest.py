@@ -16,11 +16,13 @@ from role_jobs import JOBS, Job
 
 from connectors.simulators.control import SimulatorControl
 from integration_fabric.backends.avro.codec import AvroCodec
-from integration_fabric.local import ports, processes, tryton
+from integration_fabric.local import localstripe, ports, processes, tryton
 from integration_fabric.local.settings import LocalSettings
 
 ROOT = Path(__file__).parents[3]
 SIMULATED, REAL = "simulated", "real"
+REALLY = {"tryton": "real_tryton", "localstripe": "real_localstripe"}
+"""Vendors that run here themselves, with the fixture of each."""
 WITHIN = timedelta(seconds=30)
 HEALTHY: Mapping[str, Any] = {
     "latency_ms": 0,
@@ -36,13 +38,19 @@ HEALTHY: Mapping[str, Any] = {
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`job`: every command, the ERP's also on a real Tryton, unless `faults` are to be switched. `erp`: Tryton's connector on both."""
+    """`job`: every command, also on what really runs here, unless `faults` are to be switched. `erp`: Tryton's connector on both."""
     real = [pytest.mark.tryton]
     if "job" in metafunc.fixturenames:
-        simulated = [pytest.param((job, SIMULATED), id=f"{job.vendor}-{job.name}") for job in JOBS]
-        on_tryton = [pytest.param((job, REAL), id=f"real-{job.vendor}-{job.name}", marks=real) for job in JOBS if job.vendor == "tryton"]
+        simulated = [pytest.param((job, SIMULATED), id=f"{job.vendor}-{job.name}") for job in JOBS if job.vendor != "localstripe"]
+        really = [
+            pytest.param((job, REAL), id=f"real-{job.vendor}-{job.name}", marks=real if job.vendor == "tryton" else ())
+            for job in JOBS
+            if job.vendor in REALLY
+        ]
         switched = "faults" in metafunc.fixturenames
-        metafunc.parametrize("job", simulated if switched else [*simulated, *on_tryton], indirect=True)
+        metafunc.parametrize("job", simulated if switched else [*simulated, *really], indirect=True)
+    if "invoicing" in metafunc.fixturenames:
+        metafunc.parametrize("invoicing", ["stripe", "localstripe"], indirect=True)
     if "erp" in metafunc.fixturenames:
         metafunc.parametrize("erp", [SIMULATED, pytest.param(REAL, marks=real)], indirect=True)
 
@@ -85,6 +93,17 @@ def real_tryton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         tryton.down(settings)
 
 
+@pytest.fixture(scope="session")
+def real_localstripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A localstripe of these suites alone."""
+    settings = LocalSettings(state_dir=tmp_path_factory.mktemp("localstripe"))
+    address = localstripe.up(settings, print)
+    try:
+        yield Site(address.url, address.key)
+    finally:
+        localstripe.down(settings)
+
+
 @pytest.fixture
 async def control(simulators: str) -> AsyncIterator[SimulatorControl]:
     async with SimulatorControl(simulators) as control:
@@ -95,7 +114,7 @@ async def control(simulators: str) -> AsyncIterator[SimulatorControl]:
 async def faults(control: SimulatorControl) -> AsyncIterator[SimulatorControl]:
     """For tests that switch faults on: they are off afterwards, whatever happens."""
     yield control
-    for vendor in ("salesforce", *PLUGS):
+    for vendor in {"salesforce", *PLUGS} - {"localstripe"}:
         await control.set_faults(vendor, **HEALTHY)
 
 
@@ -123,7 +142,7 @@ async def make_bench(request: pytest.FixtureRequest, control: SimulatorControl, 
             prefix = "erp" if vendor == "tryton" else vendor
             site = Site(f"{simulators}/{prefix}", f"{vendor}-token", vendor)
             if where == REAL:
-                site = request.getfixturevalue("real_tryton")
+                site = request.getfixturevalue(REALLY[vendor])
             client = await stack.enter_async_context(PLUGS[vendor].open(site, timedelta(seconds=15)))
             return Bench(vendor, site, client, control, kept(site.url))
 
@@ -141,6 +160,13 @@ async def bench(request: pytest.FixtureRequest, make_bench: MakeBench, job: Job)
     """The connector of the job, on the system that the job is tried on."""
     where = request.node.callspec.params["job"][1]
     return await make_bench(job.vendor, where)
+
+
+@pytest.fixture
+async def invoicing(request: pytest.FixtureRequest, make_bench: MakeBench) -> Bench:
+    """Billing that issues invoices: Stripe's connector on a simulator, and localstripe's on a real one."""
+    vendor: str = request.param
+    return await make_bench(vendor, REAL if vendor in REALLY else SIMULATED)
 
 
 @pytest.fixture

@@ -54,7 +54,10 @@ async def start_subscription(bench: Bench, **changes: Any) -> StartSubscription:
     }
     values |= changes
     await know_tax_codes(bench, *(line.tax_code for line in values["lines"]))
-    return StartSubscription(**{"bill_to": values["customer_id"], **values})
+    values = {"bill_to": values["customer_id"], **values}
+    if bench.vendor == "localstripe":  # which charges cards alone
+        await bench.client.create_customer(values["bill_to"], key=fresh("key"), payment_method="pm_card_visa")
+    return StartSubscription(**values)
 
 
 async def know_tax_codes(bench: Bench, *codes: str) -> None:
@@ -211,6 +214,8 @@ async def _cancelled_orders(bench: Bench, command: CancelOrder) -> float:
 JOBS: tuple[Job, ...] = (
     Job("start-subscription", "stripe", start_subscription, _subscriptions),
     Job("cancel-subscription", "stripe", cancel_subscription, _cancelled_subscriptions),
+    Job("start-subscription", "localstripe", start_subscription, _subscriptions),
+    Job("cancel-subscription", "localstripe", cancel_subscription, _cancelled_subscriptions),
     Job("start-onboarding", "gainsight", start_onboarding, _onboardings),
     Job("grant-entitlements", "zendesk", grant_entitlements, _entitlements),
     Job("create-order", "tryton", create_order, _orders),
