@@ -7,10 +7,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.billing.stripe.changes import StripeChanges
+from connectors.billing.stripe.changes import LocalstripeChanges, StripeChanges
 from connectors.billing.stripe.client import Stripe, open_stripe
 from connectors.billing.stripe.connector import STRIPE
 from connectors.billing.stripe.intake import verifier as stripe_verifier
+from connectors.billing.stripe.localstripe import LOCALSTRIPE, Localstripe, open_localstripe
 from connectors.billing.stripe.reader import StripeReader
 from connectors.cpq.salesforce.client import Salesforce, open_salesforce
 from connectors.cpq.salesforce.connector import SALESFORCE
@@ -94,6 +95,14 @@ def _stripe_events(client: Stripe, _: SystemSettings) -> Source:
     return StripeChanges(client.api)
 
 
+def _localstripe(system: System, settings: SystemSettings) -> AbstractAsyncContextManager[Localstripe]:
+    return open_localstripe(system=system, url=settings.url, key=settings.key.get_secret_value(), answer_within=settings.answer_within)
+
+
+def _localstripe_events(client: Localstripe, _: SystemSettings) -> Source:
+    return LocalstripeChanges(client.api)
+
+
 def _stripe_signature(settings: SystemSettings) -> Verifier:
     return stripe_verifier(settings.webhook_secret.get_secret_value())
 
@@ -107,6 +116,9 @@ VENDORS: Mapping[tuple[str, str], Vendor] = {
     ),
     ("billing", "stripe"): Vendor(
         STRIPE, _stripe, source=_stripe_events, verifier=_stripe_signature, publishes=_BILLED, reader=StripeReader
+    ),
+    ("billing", "localstripe"): Vendor(
+        LOCALSTRIPE, _localstripe, source=_localstripe_events, verifier=_stripe_signature, publishes=_BILLED, reader=StripeReader
     ),
     ("customer-success", "gainsight"): Vendor(GAINSIGHT, _gainsight, reader=GainsightReader),
     ("support", "zendesk"): Vendor(ZENDESK, _zendesk, reader=ZendeskReader),

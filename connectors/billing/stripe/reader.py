@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from connectors.billing.stripe.account import Account
 from connectors.billing.stripe.client import Stripe
+from connectors.billing.stripe.invoices import charged_lines
 from connectors.billing.stripe.money import major_units
 from connectors.billing.stripe.payloads import Invoice
 from connectors.billing.stripe.records import EXTERNAL_ID, Subscription
@@ -32,9 +34,9 @@ def billed(invoice: Invoice) -> BilledInvoice:
 
 @dataclass(frozen=True, slots=True)
 class StripeReader(BillingReader):
-    """Reads one account. It may miss what was made within the last minute where few are asked for: Stripe's search is behind."""
+    """Reads one account with Stripe, or a localstripe. It may miss what was made within the last minute where few are asked for: Stripe's search is behind."""
 
-    stripe: Stripe
+    stripe: Account
 
     async def subscriptions(self, subscription_ids: Sequence[SubscriptionId]) -> Mapping[SubscriptionId, Sequence[str]]:
         """The status of each subscription under each id."""
@@ -54,9 +56,10 @@ class StripeReader(BillingReader):
         return found
 
     async def _of(self, subscription: Subscription) -> Sequence[BilledInvoice]:
-        return [billed(each) for each in reversed(await self.stripe.list_invoices(subscription.id)) if each.status in _ISSUED]
+        found = await self.stripe.list_invoices(subscription.id)
+        return [billed(each) for each in reversed(found) if each.status in _ISSUED and charged_lines(each)]
 
     async def _candidates(self, wanted: Mapping[SubscriptionId, object]) -> Iterable[Subscription]:
-        if len(wanted) > SEARCHED_SINGLY:
+        if len(wanted) > SEARCHED_SINGLY or not isinstance(self.stripe, Stripe):
             return await self.stripe.list_subscriptions()
         return [each for found in await side_by_side(self.stripe.find_subscriptions, wanted) for each in found]

@@ -41,6 +41,7 @@ class Customer(Identified):
     """Who pays."""
 
     invoice_settings: InvoiceSettings = InvoiceSettings()
+    metadata: Mapping[str, str] = {}
 
 
 class Recurrence(Shape):

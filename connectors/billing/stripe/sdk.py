@@ -16,7 +16,7 @@ import httpx
 import stripe
 
 from connectors.billing.stripe.records import Identified, Shape
-from connectors.billing.stripe.refusals import ErrorAnswer, failure
+from connectors.billing.stripe.refusals import Error, ErrorAnswer, failure
 from integration_fabric.connector_kit.http_client import HOOKS, READS, failure_of_answer, failure_of_transport
 from integration_fabric.connector_kit.shapes import parse_json, shaped
 from integration_fabric.messages.errors import VendorDrift
@@ -80,6 +80,8 @@ class Api:
     """One account. Safe to share among the tasks of one event loop."""
 
     sdk: stripe.StripeClient = field(repr=False)
+    named: Callable[[int, Error], Exception] = failure
+    """What an error with its status means."""
 
     @property
     def v1(self) -> stripe.V1Services:
@@ -97,7 +99,7 @@ class Api:
             found = await call
         except stripe.StripeError as error:
             body = error.http_body if isinstance(error.http_body, str) else ""
-            raise failure(error.http_status or 0, shaped(ErrorAnswer, parse_json(body.encode())).error) from error
+            raise self.named(error.http_status or 0, shaped(ErrorAnswer, parse_json(body.encode())).error) from error
         except (ValueError, TypeError, ArithmeticError, AttributeError, LookupError) as error:
             raise VendorDrift(f"Stripe's SDK cannot read the answer: {type(error).__name__} {error}") from error
         response = getattr(found, "last_response", None)

@@ -35,6 +35,14 @@ def unbillable(command: StartSubscription, payer: Customer | None, tax_rates: Ma
 
 
 def _problems(command: StartSubscription, payer: Customer | None, tax_rates: Mapping[str, str]) -> Iterator[Problem]:
+    yield from line_problems(command, tax_rates)
+    if not _has_payment_method(payer) and days_until_due(command.payment_terms) is None:
+        hint = f"{command.bill_to} has no payment method in billing, and an invoice is due in net days, e.g. NET30"
+        yield Problem(entity="payment-term", id=command.payment_terms, field="payment_terms", code="unknown-payment-term", hint=hint)
+
+
+def line_problems(command: StartSubscription, tax_rates: Mapping[str, str]) -> Iterator[Problem]:
+    """What cannot be charged of the lines, whoever pays; tax rates as above."""
     if not command.lines:
         hint = "there is nothing to charge; the process sends only orders with recurring or usage lines"
         yield Problem(entity="subscription", id=command.subscription_id, field="lines", code="no-lines", hint=hint)
@@ -42,9 +50,6 @@ def _problems(command: StartSubscription, payer: Customer | None, tax_rates: Map
         yield from _line_problems(line, f"lines[{number}]")
         if line.tax_code not in tax_rates:
             yield unknown_tax_code(line, f"lines[{number}]")
-    if not _has_payment_method(payer) and days_until_due(command.payment_terms) is None:
-        hint = f"{command.bill_to} has no payment method in billing, and an invoice is due in net days, e.g. NET30"
-        yield Problem(entity="payment-term", id=command.payment_terms, field="payment_terms", code="unknown-payment-term", hint=hint)
 
 
 def _line_problems(line: OrderLine, where: str) -> Iterator[Problem]:

@@ -17,11 +17,13 @@ from role_jobs import JOBS, Job
 
 from connectors.simulators.control import SimulatorControl
 from integration_fabric.backends.avro.codec import AvroCodec
-from integration_fabric.local import helpdesk, ports, processes, tryton
+from integration_fabric.local import helpdesk, localstripe, ports, processes, tryton
 from integration_fabric.local.settings import LocalSettings
 
 ROOT = Path(__file__).parents[3]
 SIMULATED, REAL = "simulated", "real"
+REALLY = {"tryton": "real_tryton", "localstripe": "real_localstripe"}
+"""Vendors that run here themselves, with the fixture of each."""
 WITHIN = timedelta(seconds=30)
 HEALTHY: Mapping[str, Any] = {
     "latency_ms": 0,
@@ -49,6 +51,7 @@ class Sites:
 
 SITES: Mapping[str, Sites] = {
     "tryton": Sites(real="real_tryton", marks=(pytest.mark.tryton,)),
+    "localstripe": Sites(simulated=False, real="real_localstripe"),
     "helpdesk": Sites(simulated=False, real="real_helpdesk", marks=(pytest.mark.helpdesk,)),
 }
 """Those of the vendors that are not merely simulated."""
@@ -69,6 +72,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         ]
         switched = "faults" in metafunc.fixturenames
         metafunc.parametrize("job", simulated if switched else [*simulated, *real], indirect=True)
+    if "invoicing" in metafunc.fixturenames:
+        metafunc.parametrize("invoicing", ["stripe", "localstripe"], indirect=True)
     if "erp" in metafunc.fixturenames:
         metafunc.parametrize("erp", [SIMULATED, pytest.param(REAL, marks=sites_of("tryton").marks)], indirect=True)
 
@@ -120,6 +125,17 @@ def real_helpdesk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(address.url, address.key, database_file=helpdesk.database_file(settings))
     finally:
         helpdesk.down(settings)
+
+
+@pytest.fixture(scope="session")
+def real_localstripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A localstripe of these suites alone."""
+    settings = LocalSettings(state_dir=tmp_path_factory.mktemp("localstripe"))
+    address = localstripe.up(settings, print)
+    try:
+        yield Site(address.url, address.key)
+    finally:
+        localstripe.down(settings)
 
 
 @pytest.fixture
@@ -178,6 +194,13 @@ async def bench(request: pytest.FixtureRequest, make_bench: MakeBench, job: Job)
     """The connector of the job, on the system that the job is tried on."""
     where = request.node.callspec.params["job"][1]
     return await make_bench(job.vendor, where)
+
+
+@pytest.fixture
+async def invoicing(request: pytest.FixtureRequest, make_bench: MakeBench) -> Bench:
+    """Billing that issues invoices: Stripe's connector on a simulator, and localstripe's on a real one."""
+    vendor: str = request.param
+    return await make_bench(vendor, REAL if vendor in REALLY else SIMULATED)
 
 
 @pytest.fixture

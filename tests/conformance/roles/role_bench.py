@@ -14,8 +14,9 @@ from typing import Any
 import httpx
 from store_kit import memory_stores
 
-from connectors.billing.stripe import client as stripe
+from connectors.billing.stripe import client as stripe, localstripe_client
 from connectors.billing.stripe.connector import STRIPE
+from connectors.billing.stripe.localstripe import LOCALSTRIPE, open_localstripe
 from connectors.billing.stripe.reader import StripeReader
 from connectors.customer_success.gainsight import client as gainsight
 from connectors.customer_success.gainsight.connector import GAINSIGHT
@@ -123,6 +124,13 @@ PLUGS: Mapping[str, Plug] = {
         STRIPE,
         lambda site, within: stripe.open_stripe(system="stripe", url=site.url, key=site.key, answer_within=within),
         lambda site, http: stripe.over(http, system="stripe", url=site.url, key=site.key),
+        lambda _: {},
+        StripeReader,
+    ),
+    "localstripe": Plug(
+        LOCALSTRIPE,
+        lambda site, within: open_localstripe(system="localstripe", url=site.url, key=site.key, answer_within=within),
+        lambda site, http: localstripe_client.over(http, system="localstripe", url=site.url, key=site.key),
         lambda _: {},
         StripeReader,
     ),

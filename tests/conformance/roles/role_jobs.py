@@ -59,7 +59,10 @@ async def start_subscription(bench: Bench, **changes: Any) -> StartSubscription:
     }
     values |= changes
     await know_tax_codes(bench, *(line.tax_code for line in values["lines"]))
-    return StartSubscription(**{"bill_to": values["customer_id"], **values})
+    values = {"bill_to": values["customer_id"], **values}
+    if bench.vendor == "localstripe":  # which charges cards alone
+        await bench.client.create_customer(values["bill_to"], key=fresh("key"), payment_method="pm_card_visa")
+    return StartSubscription(**values)
 
 
 async def know_tax_codes(bench: Bench, *codes: str) -> None:
@@ -340,6 +343,8 @@ async def _overdue(bench: Bench, command: UpdateReceivable) -> float:
 JOBS: tuple[Job, ...] = (
     Job("start-subscription", "stripe", start_subscription, _subscriptions),
     Job("cancel-subscription", "stripe", cancel_subscription, _cancelled_subscriptions),
+    Job("start-subscription", "localstripe", start_subscription, _subscriptions),
+    Job("cancel-subscription", "localstripe", cancel_subscription, _cancelled_subscriptions),
     Job("start-onboarding", "gainsight", start_onboarding, _onboardings),
     Job("open-intervention", "gainsight", open_intervention, _interventions),
     Job("close-intervention", "gainsight", close_intervention, _closed_interventions),
