@@ -216,13 +216,14 @@ class Tryton:
 
         Args:
             products: What to add.
-            category: The accounting category; without one a product can be sold but not invoiced.
+            category: The accounting category, which says how a product is booked; the first one that there is, where none is given.
 
         Returns:
             The id of every product, by code.
         """
         there = {code: product.id for code, product in (await self.find_products(product.code for product in products)).items()}
         unit = await self._id_of("product.uom", "name", _UNIT)
+        category = category or await self._id_of("product.category", "accounting", value=True)
         booked = {} if category is None else {"account_category": category}
         shared = {"type": "service", "salable": True, "default_uom": unit, "sale_uom": unit, "products": [["create", [{}]]], **booked}
         for product in products:
@@ -288,7 +289,7 @@ class Tryton:
         # Tryton that died between the confirmation and the processing never comes back to it by itself.
         return sale if sale.state in _ACTIVE else await self._press(sale, "process", _ACTIVE)
 
-    async def _id_of(self, model: str, field: str, value: str) -> int | None:
+    async def _id_of(self, model: str, field: str, value: object) -> int | None:
         page = await self._rest.search(model, [[field, "=", value]], ["id"])
         return int(page.rows[0]["id"]) if page.rows else None
 
