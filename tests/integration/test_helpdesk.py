@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 
 from connectors.support.helpdesk.client import Helpdesk, open_helpdesk
-from connectors.support.helpdesk.records import QUEUE, NewTicket
+from connectors.support.helpdesk.records import QUEUE, Created, NewTicket
 from connectors.support.helpdesk.refusals import AlreadyThere
 from integration_fabric.local import helpdesk, state
 from integration_fabric.local.helpdesk import HelpdeskAddress
 from integration_fabric.local.settings import LocalSettings
-from integration_fabric.messages.errors import BadCredential, Unavailable, VendorDrift
+from integration_fabric.messages.errors import BadCredential, Unavailable, UnknownOutcome, VendorDrift
 
 pytestmark = pytest.mark.helpdesk
 
@@ -195,27 +196,52 @@ async def test_a_writer_in_the_way_is_waited_for_and_then_nothing_was_done(clien
     assert len(await client.find_by_external_id([identity])) == 1
 
 
-async def test_a_server_that_dies_between_two_statements_leaves_no_half_ticket(tmp_path: Path) -> None:
+async def test_a_ticket_that_fails_half_way_is_not_there(tmp_path: Path) -> None:
     """The values of the custom fields are written after the ticket: without them nobody would find it again, and it would be made twice."""
     settings, identity = LocalSettings(state_dir=tmp_path), fresh("E")
     try:
         address = helpdesk.up(settings, print)
         with closing(sqlite3.connect(helpdesk.database_file(settings), isolation_level=None)) as database:
-            # The last of the custom fields cannot be written: as if the server had ended there.
             database.execute(
                 "CREATE TRIGGER fail BEFORE INSERT ON helpdesk_ticketcustomfieldvalue WHEN NEW.value = 'CT-of-failure'"
                 " BEGIN SELECT RAISE(ABORT, 'ended here'); END"
             )
-        async with httpx.AsyncClient(base_url=address.url, headers={"Authorization": f"Token {address.key}"}, trust_env=False) as http:
-            body = {"queue": 1, "title": identity, "description": "x", "priority": 3}
-            fields = {"custom_external_id": identity, "custom_contract": "CT-of-failure"}
-            answer = await http.post("/api/tickets/", json={**body, **fields})
+        async with open_helpdesk(system="helpdesk", url=address.url, key=address.key) as client:
+            with pytest.raises(UnknownOutcome, match="500"):
+                await client.create_ticket(new_ticket(identity, contract="CT-of-failure"), await client.find_queue(QUEUE))
 
-        assert answer.status_code == 500
         assert tickets_titled(settings, identity) == 0
         assert not await exists(address, identity)
     finally:
         helpdesk.down(settings)
+
+
+async def test_kill_nine_among_creations_leaves_whole_tickets_only(tmp_path: Path) -> None:
+    settings, title, identities = LocalSettings(state_dir=tmp_path), fresh("title"), [fresh("E") for _ in range(20)]
+    try:
+        address = helpdesk.up(settings, print)
+        process = state.read(settings.state_dir).services[helpdesk.NAME].process
+        assert process is not None
+        async with open_helpdesk(system="helpdesk", url=address.url, key=address.key) as client:
+            queue = await client.find_queue(QUEUE)
+            creations = [asyncio.ensure_future(client.create_ticket(titled(title, identity), queue)) for identity in identities]
+            await asyncio.wait(creations, return_when=asyncio.FIRST_COMPLETED)
+            os.kill(process.pid, signal.SIGKILL)
+            ended = await asyncio.gather(*creations, return_exceptions=True)
+        assert {type(each) for each in ended} == {Created, UnknownOutcome}
+
+        again = helpdesk.up(settings, print)
+
+        async with open_helpdesk(system="helpdesk", url=again.url, key=again.key) as client:
+            found = {ticket.external_id for ticket in await client.find_by_external_id(identities)}
+        assert {each.external_id for each in ended if isinstance(each, Created)} <= found
+        assert tickets_titled(settings, title) == len(found) < len(identities)
+    finally:
+        helpdesk.down(settings)
+
+
+def titled(title: str, identity: str) -> NewTicket:
+    return replace(new_ticket(identity), title=title)
 
 
 def tickets_titled(settings: LocalSettings, title: str) -> int:
