@@ -184,7 +184,7 @@ class Vendor:
         failure: an error of the front door in the vendor's shape, by status and message.
         token: the credential that a request presents.
         parse: the body as an object; raises ValueError.
-        indexed: paths into the stored bodies that searches go by, e.g. `$.party`.
+        indexed: paths into the stored bodies that searches go by, e.g. `$.party`; several by comma that are searched by together.
         around: wraps the performance of a call, inside its transaction.
         exclusive_key: requests with the same key at the same time get a 409.
         settle: advances what moves by itself; called before each call.

@@ -13,6 +13,7 @@ from connectors.billing.stripe.connector import STRIPE
 from connectors.billing.stripe.intake import verifier as stripe_verifier
 from connectors.billing.stripe.localstripe import LOCALSTRIPE, Localstripe, open_localstripe
 from connectors.billing.stripe.reader import StripeReader
+from connectors.cpq.salesforce.changes import SalesforceChanges
 from connectors.cpq.salesforce.client import Salesforce, open_salesforce
 from connectors.cpq.salesforce.connector import SALESFORCE
 from connectors.cpq.salesforce.intake import verifier
@@ -87,6 +88,10 @@ def _changes(client: TrytonErp, _: SystemSettings) -> Source:
     return TrytonChanges(client)
 
 
+def _approvals(client: Salesforce, _: SystemSettings) -> Source:
+    return SalesforceChanges(client)
+
+
 def _salesforce_signature(settings: SystemSettings) -> Verifier:
     return verifier(settings.webhook_secret.get_secret_value())
 
@@ -110,7 +115,7 @@ def _stripe_signature(settings: SystemSettings) -> Verifier:
 _BILLED = (InvoiceIssued, PaymentPosted, PaymentFailed, DisputeOpened)
 
 VENDORS: Mapping[tuple[str, str], Vendor] = {
-    ("cpq", "salesforce"): Vendor(SALESFORCE, _salesforce, verifier=_salesforce_signature, publishes=(QuoteApproved,)),
+    ("cpq", "salesforce"): Vendor(SALESFORCE, _salesforce, source=_approvals, verifier=_salesforce_signature, publishes=(QuoteApproved,)),
     ("erp", "tryton"): Vendor(
         TRYTON, _tryton, source=_changes, publishes=(TaxCodeChanged, ProductChanged, CustomerChanged), reader=TrytonReader
     ),
