@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,14 +32,16 @@ class SqlDesk(Desk):
 
     connection: Connection
     process: str
+    absent: set[str] = field(default_factory=set)
+    """Keys and ids that it found no instance for: there was nothing to lock, so another process may begin it meanwhile."""
 
     def by_key(self, key: str) -> Instance | None:
         """The instance for a key."""
-        return self._one(self._select().where(INSTANCES.c.key == key))
+        return self._one(self._select().where(INSTANCES.c.key == key), key)
 
     def by_id(self, instance_id: str) -> Instance | None:
         """The instance with an id."""
-        return self._one(self._select().where(INSTANCES.c.id == instance_id))
+        return self._one(self._select().where(INSTANCES.c.id == instance_id), instance_id)
 
     def by_command(self, command_id: MessageId) -> Instance | None:
         """The instance that sent a command."""
@@ -71,7 +73,7 @@ class SqlDesk(Desk):
         return {"process": self.process, "entity": ref.entity, "entity_id": ref.id}
 
     def save(self, instance: Instance, *, sent: Sequence[MessageId], timers: Sequence[Timer]) -> None:
-        """Keep it."""
+        """Keep it. A decision that rests on its absence is undone and made anew where another process has begun it meanwhile."""
         self._save_row(instance, timers)
         if sent:
             self.connection.execute(insert(COMMANDS), [{"command_id": command, "instance_id": instance.id} for command in sent])
@@ -86,8 +88,11 @@ class SqlDesk(Desk):
             "deadline_s": min((timer.due_at.timestamp() for timer in timers), default=None),
             "body": instance.to_json(),
         }
-        changed = self.connection.execute(update(INSTANCES).where(INSTANCES.c.id == instance.id).values(**values))
-        if changed.rowcount == 0:
+        found = 0
+        if not {instance.id, instance.key} & self.absent:
+            found = self.connection.execute(update(INSTANCES).where(INSTANCES.c.id == instance.id).values(**values)).rowcount
+        self.absent.difference_update({instance.id, instance.key})
+        if found == 0:
             row = {"id": instance.id, "process": instance.process, "key": instance.key, "since_s": instance.since.timestamp()}
             self.connection.execute(insert(INSTANCES).values(**row, **values))
 
@@ -108,9 +113,12 @@ class SqlDesk(Desk):
     def _select(self) -> Select[Any]:
         return select(INSTANCES).where(INSTANCES.c.process == self.process).with_for_update()
 
-    def _one(self, query: Select[Any]) -> Instance | None:
+    def _one(self, query: Select[Any], wanted: str = "") -> Instance | None:
         row = self.connection.execute(query).first()
-        return None if row is None else _instance(row)
+        if row is None:
+            self.absent.add(wanted)
+            return None
+        return _instance(row)
 
 
 class SqlInstances(Instances):
