@@ -159,7 +159,7 @@ def keep_in(file):
         file.forget_all()
 
     Store.__setitem__, Store.__delitem__, Store.get, Store.items, Store.clear = set_item, delete_item, get, items, clear
-    Store.dump_to_disk = file.save
+    Store.dump_to_disk = lambda store: file.save(store)  # a method, which finds its store
     file.load(resources.store)
 
 
