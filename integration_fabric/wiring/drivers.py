@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -29,18 +29,6 @@ from integration_fabric.messages.quotes import BillingPeriod, ChargeType, QuoteL
 from integration_fabric.wiring.fabric import OpenSystem, open_system
 from integration_fabric.wiring.settings import Settings
 
-NO_FAULTS: FaultChanges = {
-    "latency_ms": 0,
-    "latency_jitter_ms": 0,
-    "offline": False,
-    "error_rate": 0,
-    "effect_then_error_rate": 0,
-    "effect_then_timeout_rate": 0,
-    "throttle_rate": 0,
-    "expired_token": False,
-    "webhook_copies": 1,
-    "webhooks_paused": False,
-}
 ENDED_ORDER = frozenset({"cancelled"})
 ENDED_SUBSCRIPTION = frozenset({"canceled", "cancelled"})
 
@@ -70,6 +58,12 @@ class Drivers:
         cpq: Salesforce = self.systems["cpq"].client
         await cpq.create_quote(new_quote(quote))
         await cpq.approve_quote(quote.quote_id)
+
+    async def approve_again(self, quote_id: str) -> None:
+        """Take a quote back into draft and approve it once more: a second webhook about the same quote follows."""
+        cpq: Salesforce = self.systems["cpq"].client
+        await cpq.reopen_quote(quote_id)
+        await cpq.approve_quote(quote_id)
 
     async def load_master_data(self, world: Landscape) -> None:
         """Load products, customers and all tax codes but those that are missing at the start. What is there stays."""
@@ -101,7 +95,11 @@ class Drivers:
     async def faultless(self) -> None:
         """Switch all faults off."""
         for role in self.simulated:
-            await self.control.set_faults(self.vendor(role), **NO_FAULTS)
+            await self.control.clear_faults(self.vendor(role))
+
+    async def set_faults(self, role: str, **changes: Unpack[FaultChanges]) -> None:
+        """Switch faults of a simulated system; the others stay as they are."""
+        await self.control.set_faults(self.vendor(role), **changes)
 
     def vendor(self, role: str) -> str:
         """How the control API calls the system that plays a role."""
