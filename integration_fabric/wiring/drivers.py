@@ -110,6 +110,10 @@ class Drivers:
         """How many webhooks of the CPQ were not taken yet."""
         return (await self.control.webhooks(self.vendor("cpq"))).get("pending", 0)
 
+    async def webhooks_lost(self) -> int:
+        """How many webhooks of the CPQ were lost on their way so far: it believes that they were taken."""
+        return (await self.control.webhooks(self.vendor("cpq"))).get("lost", 0)
+
     async def footprints(self, quote_ids: Sequence[str], *, but: str | None = None) -> Mapping[str, Footprint]:
         """Count the records of quotes in every system; a role that is left out counts as none."""
         orders, subscriptions, entitlements, onboardings = await asyncio.gather(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -94,8 +95,7 @@ async def tell(vendor: Vendor, number: int) -> None:
     """Have a vendor enqueue webhooks about one aggregate."""
     if vendor.name == "salesforce":
         path = "/sobjects/SBQQ__Quote__c"
-        vendor.written += 1
-        made = await vendor.http.post(path, json=vendor.quote(f"Q-{vendor.written}"))
+        made = await vendor.http.post(path, json=vendor.quote(f"Q-{uuid4().hex}"))
         for _ in range(number):
             for status in ("Approved", "Draft"):
                 await vendor.http.patch(f"{path}/{made.json()['id']}", json={"SBQQ__Status__c": status})
