@@ -1,4 +1,4 @@
-"""A webhook of the CPQ that is lost is never sent again: asking the CPQ finds the quote, and what was told as well comes to nothing more."""
+"""A webhook of the CPQ that is lost is never sent again: asking the CPQ finds the quote, and what was told too makes nothing twice."""
 
 from __future__ import annotations
 

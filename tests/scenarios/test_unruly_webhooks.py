@@ -1,4 +1,4 @@
-"""Webhooks that come late, in another order, with a signature that does not fit or too old: one of each quote in the end, and nothing forged."""
+"""Webhooks that come late, in another order, or with a signature that does not fit: one of each in the end."""
 
 from __future__ import annotations
 
