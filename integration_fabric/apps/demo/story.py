@@ -114,12 +114,12 @@ class Story:
         third = self._third(2)
         lost, doubled = third[0], third[1:]
         self.say(f"the CPQ's webhook about {lost.quote_id} is lost, and every other one is sent twice")
-        await self.drivers.faults("cpq", webhook_loss_rate=1.0)
+        await self.drivers.set_faults("cpq", webhook_loss_rate=1.0)
         await self._approve([lost])
-        await self.drivers.faults("cpq", webhook_loss_rate=0.0, webhook_copies=2)
+        await self.drivers.set_faults("cpq", webhook_loss_rate=0.0, webhook_copies=2)
         await self._approve(doubled)
         await self._until(lambda: self._completed(third), "the lost quote")
-        await self.drivers.faults("cpq", webhook_copies=1)
+        await self.drivers.set_faults("cpq", webhook_copies=1)
         self.say(f"{lost.quote_id} was found by polling; the doubled ones made one of each")
         self.remarks[lost.quote_id] = "its webhook was lost"
 
