@@ -14,10 +14,18 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from connectors.simulators.application import DEFAULT_WEBHOOK_SECRET, VENDORS, Options, StateInUseError
-from connectors.simulators.faults import Switches, describe_problems, parse_switch
+from connectors.simulators.faults import Switches, UnsuitableSwitchError, describe_problems, need_of, parse_switch
 from connectors.simulators.server import listen, serve
 
 _WRONG_USAGE = 2
+
+
+def _explained(name: str) -> str:
+    field, need = Switches.model_fields[name], need_of(name)
+    default = field.get_default(call_default_factory=True)
+    return f"  {name:<25} {field.description}{f'; for vendors with {need}' if need else ''} (default: {default})"
+
+
 _EPILOG = f"""
 Base URLs of the vendors on port P:
   CPQ, Salesforce-style          http://127.0.0.1:P/salesforce   Authorization: Bearer salesforce-token
@@ -25,11 +33,12 @@ Base URLs of the vendors on port P:
   customer success, Gainsight-style  http://127.0.0.1:P/gainsight    AccessKey: gainsight-token
   support, Zendesk-style         http://127.0.0.1:P/zendesk      Authorization: Bearer zendesk-token
   ERP, Tryton's REST API         http://127.0.0.1:P/erp          Authorization: bearer tryton-token
-Control (no credential): GET /_control/health, GET /_control, GET|PUT /_control/VENDOR, GET /_control/VENDOR/counts,
-  /records?kind=K[&external_id=E], /calls[?external_id=E], /webhooks; POST /_control/reset[?vendor=VENDOR].
+Control (no credential): GET /_control/health, GET /_control, GET|PUT|DELETE /_control/VENDOR (DELETE: all faults off),
+  GET /_control/VENDOR/switches (with meanings), /counts, /records?kind=K[&external_id=E], /calls[?external_id=E], /webhooks;
+  POST /_control/reset[?vendor=VENDOR].
   VENDOR is one of {", ".join(VENDORS)}.
-Switches: {", ".join(Switches.model_fields)}.
-  offline resets each connection before its request is read; for a refused connection, run a vendor alone (--vendors) and end the process.
+Switches, e.g. --fault stripe.error_rate=2% --fault 'stripe.renamed_fields=name:full_name'; a rate is a share from 0 to 1, or N%:
+{chr(10).join(map(_explained, Switches.model_fields))}
 State survives kill -9; switches and the idempotency of requests in flight do not. Exit codes: 0 ended by SIGTERM or SIGINT, 2 wrong usage.
 """
 
@@ -51,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"cannot listen on 127.0.0.1:{chosen.port}: {why}; end what uses the port, or choose another with --port")
     try:
         asyncio.run(serve(options, listener))
-    except StateInUseError as error:
+    except (StateInUseError, UnsuitableSwitchError) as error:
         return _complain(str(error))
     except (OSError, sqlite3.Error) as error:
         return _complain(f"cannot use the state folder {chosen.state}: {error}; choose another with --state")

@@ -71,17 +71,20 @@ def build_application(options: Options, *, stopping: asyncio.Event) -> FastAPI:
 
     Raises:
         StateInUseError: see there.
+        UnsuitableSwitchError: a switch is set of a vendor that has nothing which it could spoil.
     """
+    vendors = {name: _vendor(name, options) for name in VENDORS}
+    abilities = {name: vendor.abilities for name, vendor in vendors.items()}
+    panels = {name: Panel(name, options.switches.get(name, Switches()), abilities) for name in options.vendors}
     resources = AsyncExitStack()
     _lock(options.state, resources)
     client = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=64))
     controlled, couriers, mounts = {}, [], []
     for name in options.vendors:
-        vendor = _vendor(name, options)
+        vendor, panel, seed = vendors[name], panels[name], f"{options.seed}:{name}"
         store = Store(options.state / f"{name}.sqlite", vendor.indexed)
         resources.callback(store.close)
-        panel = Panel(options.switches.get(name, Switches()))
-        courier = _courier(vendor, store, panel, client=client, secret=options.webhook_secret)
+        courier = _courier(vendor, Outbox(store), panel, client=client, secret=options.webhook_secret, seed=seed)
         couriers += [courier] if courier else []
         controlled[name] = Controlled(vendor, store, panel, courier.wake if courier else _nobody)
         controlled[name].seed_if_empty()
@@ -90,7 +93,7 @@ def build_application(options: Options, *, stopping: asyncio.Event) -> FastAPI:
             store=store,
             panel=panel,
             token=options.tokens.get(name, f"{name}-token"),
-            dice=random.Random(f"{options.seed}:{name}"),
+            dice=random.Random(seed),
             on_events=controlled[name].wake,
             stopping=stopping,
         )
@@ -111,10 +114,10 @@ def _vendor(name: str, options: Options) -> Vendor:
             return {"salesforce": salesforce.VENDOR, "gainsight": gainsight.VENDOR, "zendesk": zendesk.VENDOR}[name]
 
 
-def _courier(vendor: Vendor, store: Store, panel: Panel, *, client: httpx.AsyncClient, secret: str) -> Courier | None:
+def _courier(vendor: Vendor, outbox: Outbox, panel: Panel, *, client: httpx.AsyncClient, secret: str, seed: str) -> Courier | None:
     if vendor.signature_header is None:
         return None
-    return Courier(outbox=Outbox(store), panel=panel, client=client, signature_header=vendor.signature_header, secret=secret)
+    return Courier(outbox=outbox, panel=panel, client=client, signature_header=vendor.signature_header, secret=secret, seed=seed)
 
 
 def _nobody() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
@@ -16,15 +17,28 @@ class FaultChanges(TypedDict, total=False):
     latency_jitter_ms: float
     offline: bool
     error_rate: float
+    error_status: int
     effect_then_error_rate: float
     effect_then_timeout_rate: float
     hang_ms: float
     throttle_rate: float
     retry_after_s: int
     expired_token: bool
+    ignore_idempotency_keys: bool
+    ignore_unique_ids: bool
+    renamed_fields: dict[str, str]
+    drift_rate: float
     webhook_url: str | None
     webhook_copies: int
+    webhook_duplicate_rate: float
     webhooks_paused: bool
+    webhook_delay_ms: float
+    webhook_delay_jitter_ms: float
+    webhook_loss_rate: float
+    webhook_reorder_rate: float
+    webhook_reorder_ms: float
+    webhook_corrupt_rate: float
+    webhook_age_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +66,24 @@ class SeenCall:
     status: int
 
 
+@dataclass(frozen=True, slots=True)
+class SeenSwitch:
+    """One switch of a vendor as it stands; the attributes are those of `faults.Description`."""
+
+    name: str
+    value: Any
+    default: Any
+    on: bool
+    taken: bool
+    meaning: str
+
+
 class ControlError(Exception):
-    """The control API refused; the message says why."""
+    """The control API refused; the message says why, and `reason` without what was asked."""
+
+    def __init__(self, asked: str, status: int, reason: str) -> None:
+        super().__init__(f"{asked}: {status} {reason}")
+        self.reason = reason
 
 
 class SimulatorControl:
@@ -83,9 +113,26 @@ class SimulatorControl:
         except httpx.TransportError:
             return False
 
+    async def vendors(self) -> list[str]:
+        """Which vendors are played here."""
+        return list(await self._ask("GET", "/_control"))
+
     async def set_faults(self, vendor: str, **changes: Unpack[FaultChanges]) -> None:
         """Change switches of a vendor; the others stay as they are."""
-        await self._ask("PUT", f"/_control/{vendor}", json=dict(changes))
+        await self.change(vendor, dict(changes))
+
+    async def change(self, vendor: str, changes: Mapping[str, object]) -> dict[str, Any]:
+        """Change switches as people write them, e.g. `{"error_rate": "2%"}`; how all stand then. Raises ControlError for a wrong one."""
+        switches: dict[str, Any] = await self._ask("PUT", f"/_control/{vendor}", json=dict(changes))
+        return switches
+
+    async def clear_faults(self, vendor: str) -> None:
+        """Switch all faults of a vendor off; its records stay, and its webhooks go where they went."""
+        await self._ask("DELETE", f"/_control/{vendor}")
+
+    async def switches(self, vendor: str) -> list[SeenSwitch]:
+        """Every switch of a vendor with its meaning."""
+        return [SeenSwitch(**each) for each in await self._ask("GET", f"/_control/{vendor}/switches")]
 
     async def faults(self, vendor: str) -> dict[str, Any]:
         """The switches of a vendor."""
@@ -108,7 +155,7 @@ class SimulatorControl:
         return [SeenCall(**each) for each in await self._ask("GET", f"/_control/{vendor}/calls", params=params)]
 
     async def webhooks(self, vendor: str) -> dict[str, int]:
-        """Number of webhooks by state: `pending`, `delivered`, `given_up`."""
+        """Number of webhooks by state: `pending`, `delivered`, `given_up`, `lost`."""
         counts: dict[str, int] = await self._ask("GET", f"/_control/{vendor}/webhooks")
         return counts
 
@@ -119,5 +166,13 @@ class SimulatorControl:
     async def _ask(self, method: str, path: str, *, params: dict[str, str] | None = None, json: dict[str, Any] | None = None) -> Any:
         response = await self._http.request(method, path, params=params, json=json)
         if response.is_error:
-            raise ControlError(f"{method} {path}: {response.status_code} {response.text}")
+            raise ControlError(f"{method} {path}", response.status_code, _detail(response))
         return response.json()
+
+
+def _detail(response: httpx.Response) -> str:
+    """What the control API says is wrong; the whole answer where something else answers."""
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return response.text

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, HTTPException
 from pydantic import ValidationError
 
 from connectors.simulators.exchange import Vendor
-from connectors.simulators.faults import Panel, Switches, describe_problems
+from connectors.simulators.faults import Description, Panel, Switches, UnsuitableSwitchError, describe_problems
 from connectors.simulators.outbox import Outbox
 from connectors.simulators.store import Store
 
@@ -65,8 +65,19 @@ class _ControlRoutes:
             switches = controlled.panel.change(changes)
         except ValidationError as error:
             raise HTTPException(422, f"switches of {vendor}: {describe_problems(error)}") from error
+        except UnsuitableSwitchError as error:
+            raise HTTPException(422, f"switches of {vendor}: {error}") from error
         controlled.wake()
         return switches
+
+    async def clear_switches(self, vendor: str) -> Switches:
+        controlled = self._named(vendor)
+        switches = controlled.panel.clear()
+        controlled.wake()
+        return switches
+
+    async def described_switches(self, vendor: str) -> list[Description]:
+        return self._named(vendor).panel.described()
 
     async def counts(self, vendor: str) -> dict[str, int]:
         controlled = self._named(vendor)
@@ -107,6 +118,8 @@ def control_router(controlled: Mapping[str, Controlled]) -> APIRouter:
     router.add_api_route("/reset", routes.reset, methods=["POST"])
     router.add_api_route("/{vendor}", routes.switches, methods=["GET"])
     router.add_api_route("/{vendor}", routes.change_switches, methods=["PUT"])
+    router.add_api_route("/{vendor}", routes.clear_switches, methods=["DELETE"])
+    router.add_api_route("/{vendor}/switches", routes.described_switches, methods=["GET"])
     router.add_api_route("/{vendor}/counts", routes.counts, methods=["GET"])
     router.add_api_route("/{vendor}/records", routes.records, methods=["GET"])
     router.add_api_route("/{vendor}/calls", routes.calls, methods=["GET"])

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from connectors.simulators.store import Store
+from connectors.simulators.faults import Ability, Switches
+from connectors.simulators.store import Record, Store
 
 JsonObject = dict[str, Any]
 
@@ -60,6 +61,7 @@ class Call:
         headers: names in lower case.
         body: the parsed body, empty where there was none.
         store: the vendor's state, inside an open transaction.
+        switches: the vendor's, as they stand.
         kind: what the call is about, for the call log; a handler sets it.
         external_id: whose it is, for the call log; a handler sets it.
         events: webhooks to enqueue in the same transaction.
@@ -72,6 +74,7 @@ class Call:
     headers: Mapping[str, str]
     body: JsonObject
     store: Store
+    switches: Switches = field(default_factory=Switches)
     kind: str | None = None
     external_id: str | None = None
     events: list[Event] = field(default_factory=list)
@@ -93,6 +96,16 @@ class Call:
         """A query parameter that is a count; the default where it is absent or no number."""
         value = self.first(name)
         return int(value) if value is not None and value.isdigit() else default
+
+    def existing(self, kind: str, unique_key: str) -> Record | None:
+        """The record that has a unique external id, for an upsert; none where the vendor is switched to make a second one."""
+        return None if self.switches.ignore_unique_ids else self.store.by_unique_key(kind, unique_key)
+
+    def claim(self, kind: str, unique_key: str | None) -> str | None:
+        """What keeps a second record out, for an insert; none where the vendor is switched to let one in beside the first."""
+        if unique_key is None or not self.switches.ignore_unique_ids or self.store.by_unique_key(kind, unique_key) is None:
+            return unique_key
+        return None
 
     def emit(self, event: Event) -> None:
         """Enqueue a webhook; it exists if and only if the call's effect does."""
@@ -171,12 +184,14 @@ class Vendor:
         failure: an error of the front door in the vendor's shape, by status and message.
         token: the credential that a request presents.
         parse: the body as an object; raises ValueError.
-        indexed: paths into the stored bodies that searches go by, e.g. `$.party`.
+        indexed: paths into the stored bodies that searches go by, e.g. `$.party`; several by comma that are searched by together.
         around: wraps the performance of a call, inside its transaction.
         exclusive_key: requests with the same key at the same time get a 409.
         settle: advances what moves by itself; called before each call.
         seed: fills an empty store.
         signature_header: name of the header that signs its webhooks; None where it sends none.
+        idempotency_keys: whether a request may carry a key that is performed once.
+        unique_ids: whether it keeps external ids unique that callers rely on.
     """
 
     name: str
@@ -191,3 +206,15 @@ class Vendor:
     settle: Callable[[Store], None] = do_nothing
     seed: Callable[[Store], None] = do_nothing
     signature_header: str | None = None
+    idempotency_keys: bool = False
+    unique_ids: bool = False
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What it has for switches to spoil."""
+        has = {
+            Ability.WEBHOOKS: self.signature_header is not None,
+            Ability.IDEMPOTENCY_KEYS: self.idempotency_keys,
+            Ability.UNIQUE_IDS: self.unique_ids,
+        }
+        return frozenset(ability for ability, there in has.items() if there)

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from connectors.simulators.connections import Receive, Scope, Send, hang, hang_up
 from connectors.simulators.exchange import Answer, Call, Endpoint, RefusedError, Vendor
-from connectors.simulators.faults import Panel
+from connectors.simulators.faults import Panel, renamed
 from connectors.simulators.outbox import Outbox
 from connectors.simulators.store import Store
 
@@ -68,7 +68,7 @@ class FrontDoor:
         if answer is None:
             await hang_up(request.scope, request.receive)
         else:
-            await _response(answer)(request.scope, request.receive, send)
+            await _response(self._drifted(answer))(request.scope, request.receive, send)
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Answer | None:
         if self._panel.now.offline:
@@ -95,7 +95,7 @@ class FrontDoor:
             answer = self._vendor.failure(429, "Too many requests.")
             return Answer(answer.status, answer.body, {"retry-after": str(switches.retry_after_s), **answer.headers})
         if self._strikes(switches.error_rate):
-            return self._vendor.failure(503, "Service temporarily unavailable.")
+            return self._vendor.failure(switches.error_status, "Service temporarily unavailable.")
         if switches.expired_token or self._vendor.token(request.headers) != self._token:
             return self._vendor.failure(401, "The credential is missing, wrong or expired.")
         return None
@@ -109,12 +109,13 @@ class FrontDoor:
             headers=request.headers,
             body=self._vendor.parse(request.headers, body),
             store=self._store,
+            switches=self._panel.now,
         )
 
     @contextmanager
     def _alone(self, call: Call) -> Iterator[bool]:
         key = self._vendor.exclusive_key(call.method, call.headers)
-        if key is None:
+        if key is None or call.switches.ignore_idempotency_keys:
             yield True
         elif key in self._keys_in_use:
             yield False
@@ -164,6 +165,12 @@ class FrontDoor:
         if endpoint.writes and self._strikes(switches.effect_then_error_rate):
             return self._vendor.failure(502, "Bad gateway.")
         return answer
+
+    def _drifted(self, answer: Answer) -> Answer:
+        switches = self._panel.now
+        if not switches.renamed_fields or isinstance(answer.body, str | None) or not self._strikes(switches.drift_rate):
+            return answer
+        return Answer(answer.status, renamed(answer.body, switches.renamed_fields), answer.headers)
 
     def _strikes(self, rate: float) -> bool:
         return rate > 0 and self._dice.random() < rate

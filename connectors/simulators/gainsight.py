@@ -43,6 +43,7 @@ _CODES = {
     429: "GU_1429",
     502: "GS_0502",
     503: "GS_0503",
+    504: "GS_0504",
 }
 
 
@@ -60,12 +61,12 @@ def upsert_company(call: Call) -> Answer:
     external_id = _required(given, EXTERNAL_ID)
     call.concerns(COMPANY, external_id)
     at = iso_seconds(now())
-    existing = call.store.by_unique_key(COMPANY, external_id)
+    existing = call.existing(COMPANY, external_id)
     if existing is None:
         _required(given, "Name")
         gsid = _gsid("1P02")
         company = {"Gsid": gsid, "CreatedDate": at, **given, "ModifiedDate": at}
-        call.store.insert(COMPANY, gsid, company, external_id=external_id, unique_key=external_id)
+        call.store.insert(COMPANY, gsid, company, external_id=external_id, unique_key=call.claim(COMPANY, external_id))
     else:
         company = {**existing.body, **given, "ModifiedDate": at}
         call.store.replace(existing, company)
@@ -98,7 +99,7 @@ def create_cta(call: Call) -> Answer:
     cta = {"Gsid": gsid, **_CTA_FIELDS, **given, "CompanyId": company.id, "CompanyName": company.body["Name"]}
     cta |= {"IsClosed": False, "ClosedDate": None, "CreatedDate": at, "ModifiedDate": at}
     try:
-        call.store.insert(CTA, gsid, cta, external_id=external_id, unique_key=external_id)
+        call.store.insert(CTA, gsid, cta, external_id=external_id, unique_key=call.claim(CTA, external_id))
     except DuplicateError as duplicate:
         message = f"Duplicate value '{external_id}' for the unique field {EXTERNAL_ID}: record {duplicate.existing_id} has it."
         raise RefusedError(_error(409, "COCKPIT_1019", message, {"Gsid": duplicate.existing_id})) from duplicate
@@ -202,4 +203,5 @@ VENDOR = Vendor(
     ),
     failure=failure,
     token=_access_key,
+    unique_ids=True,
 )

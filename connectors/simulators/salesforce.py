@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -21,6 +22,8 @@ QUOTE = "SBQQ__Quote__c"
 LINE = "SBQQ__QuoteLine__c"
 LINES = "SBQQ__LineItems__r"
 PAGE = 2000
+SMALLEST_PAGE = 200
+_BATCH_SIZE = re.compile(r"\bbatchSize=(\d{1,9})\b")
 _REQUIRED = object()
 _QUOTE_FIELDS: Mapping[str, Any] = {
     "Name": _REQUIRED,
@@ -142,7 +145,10 @@ def read_quote_by_name(call: Call) -> Answer:
 
 
 def query(call: Call) -> Answer:
-    """`GET query?q=<SOQL>`: `{"totalSize", "done", "records"}`, with `nextRecordsUrl` where there is more."""
+    """`GET query?q=<SOQL>`: `{"totalSize", "done", "records"}`, with `nextRecordsUrl` where there is more.
+
+    `Sforce-Query-Options: batchSize=<200..2000>` says how many an answer has.
+    """
     return _page(call, call.first("q") or "", 0)
 
 
@@ -158,7 +164,8 @@ def query_more(call: Call) -> Answer:
 def _page(call: Call, statement: str, page_offset: int) -> Answer:
     asked = _parsed(statement)
     left = None if asked.limit is None else asked.limit - page_offset
-    size = PAGE if left is None else min(PAGE, left)
+    batch = _batch_size(call)
+    size = batch if left is None else min(batch, left)
     found = call.store.find(QUOTE, asked.where, asked.values, order=asked.order, limit=size + 1, offset=asked.offset + page_offset)
     records = [record.body for record in found[:size]]
     total = call.store.count(QUOTE, asked.where, asked.values)
@@ -168,6 +175,11 @@ def _page(call: Call, statement: str, page_offset: int) -> Answer:
         locator = base64.urlsafe_b64encode(json.dumps([statement, page_offset + size]).encode()).decode()
         body["nextRecordsUrl"] = f"/services/data/{call.parts['version']}/query/{locator}"
     return Answer(200, body)
+
+
+def _batch_size(call: Call) -> int:
+    asked = _BATCH_SIZE.search(call.headers.get("sforce-query-options", ""))
+    return min(max(int(asked[1]), SMALLEST_PAGE), PAGE) if asked else PAGE
 
 
 def _parsed(statement: str) -> Query:
@@ -274,6 +286,6 @@ VENDOR = Vendor(
         read(f"{_DATA}/query/{{locator}}", query_more),
     ),
     failure=failure,
-    indexed=("$.LastModifiedDate", "$.SBQQ__Status__c"),
+    indexed=("$.LastModifiedDate", "$.SBQQ__Status__c,$.SystemModstamp"),
     signature_header="X-Salesforce-Signature",
 )

@@ -55,6 +55,7 @@ CREATE TABLE IF NOT EXISTS events (
     next_at_s REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS events_waiting ON events (next_at_s) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS events_held ON events (order_key, next_at_s) WHERE state = 'held';
 CREATE INDEX IF NOT EXISTS events_in_order ON events (order_key, position) WHERE state = 'pending';
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY,
@@ -112,7 +113,7 @@ class Store:
 
     Args:
         path: the file; it is made where it is missing.
-        indexed: paths into bodies that `find` goes by, e.g. `$.party`.
+        indexed: paths into bodies that `find` goes by, e.g. `$.party`; several by comma that it goes by together.
     """
 
     def __init__(self, path: Path, indexed: Sequence[str] = ()) -> None:
@@ -121,9 +122,10 @@ class Store:
         self.db.execute("PRAGMA synchronous=NORMAL")
         self.db.execute("PRAGMA case_sensitive_like=ON")
         self.db.executescript(_TABLES)
-        for body_path in indexed:
-            name = "by_" + body_path.removeprefix("$.").replace(".", "_")
-            self.db.execute(f"CREATE INDEX IF NOT EXISTS records_{name} ON records (kind, json_extract(body, '{body_path}'))")
+        for body_paths in indexed:
+            name = "by_" + body_paths.replace("$.", "").replace(".", "_").replace(",", "_and_")
+            values = ", ".join(f"json_extract(body, '{path}')" for path in body_paths.split(","))
+            self.db.execute(f"CREATE INDEX IF NOT EXISTS records_{name} ON records (kind, {values})")
 
     def close(self) -> None:
         """Close the file."""

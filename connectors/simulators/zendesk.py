@@ -35,7 +35,15 @@ _TICKET_DEFAULTS: Mapping[str, Any] = {
 }
 _STATUSES = frozenset({"new", "open", "pending", "hold", "solved", "closed"})
 _SEARCH_TERM = re.compile(r'(\w+):"?([^"\s]+)"?')
-_TITLES = {401: "Couldn't authenticate you", 404: "RecordNotFound", 429: "TooManyRequests", 502: "BadGateway", 503: "ServiceUnavailable"}
+_TITLES = {
+    401: "Couldn't authenticate you",
+    404: "RecordNotFound",
+    429: "TooManyRequests",
+    500: "InternalServerError",
+    502: "BadGateway",
+    503: "ServiceUnavailable",
+    504: "GatewayTimeout",
+}
 
 
 def failure(status: int, message: str) -> Answer:
@@ -48,7 +56,7 @@ def upsert_by_external_id(kind: str, call: Call) -> Answer:
     given = _wrapped(call.body, kind)
     external_id = _text(given, "external_id")
     call.concerns(kind, external_id)
-    existing = call.store.by_unique_key(kind, external_id)
+    existing = call.existing(kind, external_id)
     if existing is None:
         _text(given, "name")
         return Answer(201, {kind: _add(call, kind, given, unique_key=external_id)})
@@ -130,7 +138,7 @@ def upsert_custom(call: Call) -> Answer:
     key = _custom_key(call)
     call.concerns(key, external_id)
     given = _custom_given(call) | {"external_id": external_id}
-    existing = call.store.by_unique_key(key, external_id)
+    existing = call.existing(key, external_id)
     if existing is None:
         _text(given, "name")
         return Answer(201, {CUSTOM: _add(call, key, _custom(call, given), unique_key=external_id)})
@@ -192,7 +200,7 @@ def _add(call: Call, kind: str, given: JsonObject, *, unique_key: str | None = N
         native_id = f"01ENT{native_id:021d}"
     at = iso_seconds(now())
     body = {"id": native_id, **given, "created_at": at, "updated_at": at}
-    call.store.insert(kind, str(native_id), body, external_id=given.get("external_id"), unique_key=unique_key)
+    call.store.insert(kind, str(native_id), body, external_id=given.get("external_id"), unique_key=call.claim(kind, unique_key))
     return body
 
 
@@ -278,4 +286,5 @@ VENDOR = Vendor(
     ),
     failure=failure,
     token=_api_token,
+    unique_ids=True,
 )

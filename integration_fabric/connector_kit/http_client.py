@@ -45,6 +45,11 @@ class Answer:
         """The body, for people: at most 500 characters."""
         return self._response.text[:500]
 
+    @property
+    def content(self) -> bytes:
+        """The body as it came, for those who read numbers exactly."""
+        return self._response.content
+
     def json(self) -> Any:
         """The body. Raises VendorDrift where it is no JSON: it says nothing about what was done, and must not lead to another call."""
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -78,6 +78,21 @@ class QuoteEvent(Shape):
 
     type: Literal["quote.approved"] = Field(alias="eventType")
     quote: ApprovedQuote = Field(alias="sobject")
+
+
+class Rows(Shape):
+    """What a query finds, or the part of it that fits into one answer."""
+
+    records: tuple[dict[str, Any], ...]
+    next: str | None = Field(default=None, alias="nextRecordsUrl")
+    """Where the next part is."""
+
+
+class Changed(Shape):
+    """When a record last changed, whichever."""
+
+    id: Text = Field(alias="Id")
+    at: AwareDatetime = Field(alias="SystemModstamp")
 
 
 class Quote(Shape):

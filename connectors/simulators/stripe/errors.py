@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from connectors.simulators.exchange import Answer, JsonObject, RefusedError
 
-_TYPES = {401: "invalid_request_error", 409: "idempotency_error", 429: "invalid_request_error", 502: "api_error", 503: "api_error"}
+_TYPES = {
+    401: "invalid_request_error",
+    409: "idempotency_error",
+    429: "invalid_request_error",
+    500: "api_error",
+    502: "api_error",
+    503: "api_error",
+    504: "api_error",
+}
 _CODES = {409: "idempotency_key_in_use", 429: "rate_limit"}
 
 
@@ -25,6 +33,11 @@ def failure(status: int, message: str) -> Answer:
 
 def invalid(code: str, message: str, param: str) -> RefusedError:
     """400 about a parameter."""
+    return RefusedError(error(400, "invalid_request_error", message, code=code, param=param))
+
+
+def refused(message: str, param: str, *, code: str | None = None) -> RefusedError:
+    """400: the object is in no state for that."""
     return RefusedError(error(400, "invalid_request_error", message, code=code, param=param))
 
 

@@ -36,7 +36,7 @@ class KeyMemory:
     def __call__(self, call: Call, run: Callable[[], Answer]) -> Answer:
         """Answer from memory, or perform and remember."""
         key = key_of(call.method, call.headers)
-        if key is None:
+        if key is None or call.switches.ignore_idempotency_keys:
             return run()
         fingerprint = _fingerprint(call)
         stored = self._recall(call, key)

@@ -13,7 +13,7 @@ from integration_fabric.wiring import local_systems
 from integration_fabric.wiring.contracts import apply_topics, push_schemas
 from integration_fabric.wiring.health import Check, check_all, read_status
 from integration_fabric.wiring.local_store import Store
-from integration_fabric.wiring.local_systems import Landscape
+from integration_fabric.wiring.local_vendors import Landscape
 from integration_fabric.wiring.settings import load
 
 
@@ -44,8 +44,7 @@ def up(
     document = {
         "bootstrap": running.bootstrap,
         "store": running.store.value,
-        "simulators": running.simulators_url,
-        "erp": running.erp_url,
+        "systems": {playing.name: {"role": playing.role, "url": playing.url} for playing in running.systems},
         "topics_made": made,
         "schemas_registered": pushed,
         "took_s": round(took_s, 1),
@@ -53,9 +52,8 @@ def up(
 
     def show(out: Console) -> None:
         out.print(f"[green]ready[/] in {took_s:.1f} s: Kafka at [bold]{running.bootstrap}[/], store on {running.store}")
-        for name, url in (("simulators", running.simulators_url), ("Tryton", running.erp_url)):
-            if url:
-                out.print(f"{name} at [bold]{url}[/]")
+        for playing in running.systems:
+            out.print(f"{playing.role} is played by {playing.name} at [bold]{playing.url}[/]")
         out.print(
             "[dim]next: `fabric worker run all`, `fabric gateway run`, or `fabric demo` for the whole story; `fabric down` stops it[/]"
         )

@@ -21,7 +21,7 @@ from integration_fabric.wiring import local_systems
 from integration_fabric.wiring.contracts import apply_topics, push_schemas
 from integration_fabric.wiring.drivers import open_drivers
 from integration_fabric.wiring.local_store import Store
-from integration_fabric.wiring.local_systems import Landscape
+from integration_fabric.wiring.local_vendors import Landscape
 from integration_fabric.wiring.operations import open_instances, read_balances
 from integration_fabric.wiring.settings import Settings, load
 

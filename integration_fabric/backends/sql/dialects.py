@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Float, cast, create_engine, event, func, literal_column
+from sqlalchemy import Connection, Engine, Float, cast, create_engine, event, func, literal_column, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.sql.elements import ColumnElement
@@ -76,6 +77,16 @@ def now_s(engine: Engine) -> ColumnElement[float]:
     if engine.dialect.name == "sqlite":
         return literal_column("((julianday('now') - 2440587.5) * 86400.0)", Float)
     return cast(func.extract("epoch", func.clock_timestamp()), Float)
+
+
+def lock_name(connection: Connection, *parts: str) -> None:
+    """Keep every other transaction that locks the same name waiting until this one ends: for what has no row yet that could be locked.
+
+    SQLite has one writer at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        digest = hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).digest()
+        connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(digest[:8], "big", signed=True))))
 
 
 def be_alone_for_upgrade(connection: Connection) -> None:

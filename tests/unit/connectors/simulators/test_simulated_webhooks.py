@@ -42,7 +42,7 @@ async def test_it_is_sent_again_until_it_is_taken(simulators, receiver, quote, e
     assert len(set(bodies)) == 1
 
     async def delivered():
-        return await simulators.control.webhooks("salesforce") == {"pending": 0, "delivered": 1, "given_up": 0}
+        return await simulators.control.webhooks("salesforce") == {"pending": 0, "delivered": 1, "given_up": 0, "lost": 0}
 
     await eventually(delivered)
     assert receiver.requests.empty()
