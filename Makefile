@@ -47,6 +47,8 @@ generate: $(STAMP)  ## write the message modules anew from schemas/
 lock: $(STAMP)  ## resolve the pinned requirements anew
 	@$(LOCK) --extra local --extra insight --extra dev --upgrade pyproject.toml -o deploy/requirements/dev.txt
 	@$(LOCK) --upgrade deploy/requirements/tryton.in -o integration_fabric/local/tryton-requirements.txt
+	@$(LOCK) --upgrade deploy/requirements/helpdesk.in -o integration_fabric/local/helpdesk-requirements.txt
+	@$(LOCK) --upgrade deploy/requirements/localstripe.in -o integration_fabric/local/localstripe-requirements.txt
 	@$(LOCK) --upgrade deploy/requirements/bench-quix.in -o deploy/requirements/bench-quix.txt
 
 bench: $(STAMP)  ## measure beside the peers, in one run

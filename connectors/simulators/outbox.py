@@ -137,24 +137,29 @@ class Outbox:
                 "UPDATE events SET state = 'pending', next_at_s = ? WHERE state = 'held' AND order_key = ?", (unix_s(), event.order_key)
             )
 
+    def payload(self, event_id: str) -> dict[str, object] | None:
+        """What one event says; None where there is none with this id."""
+        row = self._store.db.execute("SELECT payload FROM events WHERE id = ?", (event_id,)).fetchone()
+        return None if row is None else dict(json.loads(row[0]))
+
     def listed(
-        self, *, limit: int, event_type: str | None = None, older_than: str | None = None, newer_than: str | None = None
+        self, *, limit: int, event_types: Collection[str] = (), older_than: str | None = None, newer_than: str | None = None
     ) -> list[dict[str, object]]:
         """Payloads, newest first: what a vendor's own list of events shows.
 
         Args:
             limit: at most so many; of those newer than a given event these are the ones next to it.
-            event_type: only these.
+            event_types: only these; all where it is empty.
             older_than: an event's id.
             newer_than: an event's id.
         """
         direction = "ASC" if newer_than else "DESC"
         statement = (
-            "SELECT payload FROM events WHERE (?1 IS NULL OR type = ?1)"  # noqa: S608 - the direction is one of the two words above
+            "SELECT payload FROM events WHERE (?1 = '[]' OR type IN (SELECT value FROM json_each(?1)))"  # noqa: S608 - two words, see above
             " AND (?2 IS NULL OR position < (SELECT position FROM events AS e WHERE e.id = ?2))"
             " AND (?3 IS NULL OR position > (SELECT position FROM events AS e WHERE e.id = ?3))"
             f" ORDER BY position {direction} LIMIT ?4"
         )
-        rows = self._store.db.execute(statement, (event_type, older_than, newer_than, limit))
+        rows = self._store.db.execute(statement, (json.dumps(list(event_types)), older_than, newer_than, limit))
         payloads = [json.loads(row[0]) for row in rows]
         return payloads[::-1] if newer_than else payloads

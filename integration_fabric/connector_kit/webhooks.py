@@ -10,7 +10,15 @@ from typing import Protocol
 
 
 class SignatureWrong(Exception):
-    """Not from who it says it is from, changed on the way, or too old."""
+    """Not from who it says it is from, or changed on the way."""
+
+    code = "signature-wrong"
+
+
+class SignatureTooOld(SignatureWrong):
+    """Signed too long ago, or in the future: somebody may be sending again what he has overheard."""
+
+    code = "signature-too-old"
 
 
 class Verifier(Protocol):
@@ -43,4 +51,4 @@ class TimestampedSignature(Verifier):
         if not any(hmac.compare_digest(expected, found.encode("utf-8", "replace")) for found in signatures):
             raise SignatureWrong("the signature does not fit the body")
         if abs(now.timestamp() - int(stamps[0])) > self._tolerance.total_seconds():
-            raise SignatureWrong(f"signed more than {self._tolerance} ago")
+            raise SignatureTooOld(f"signed more than {self._tolerance} ago, or ahead")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from integration_fabric.messages.envelope import Coordinates, read_business_keys, text_headers
+from integration_fabric.messages.errors import FabricError
 from integration_fabric.messages.ids import deterministic_id
 from integration_fabric.runtime.envelopes import message_id_of
 from integration_fabric.runtime.executor import DeadLetter
@@ -61,6 +62,46 @@ def _headers(dead: DeadLetter) -> list[tuple[str, bytes]]:
     return [(PREFIX + name, value.encode("utf-8", "replace")) for name, value in found.items() if value]
 
 
+def intake_subscriber(system: str) -> str:
+    """`stripe.intake`: under whose name what a system sent is kept where its intake cannot read it."""
+    return f"{system}.intake"
+
+
+def quarantine(system: str, payload: bytes, error: FabricError, *, receipt_id: str, at: datetime) -> Outgoing:
+    """Make the record for a payload that came from outside and makes no sense. Never fails.
+
+    Args:
+        system: That sent it.
+        payload: Byte for byte.
+        error: Why; a VendorDrift says where.
+        receipt_id: The same each time that these bytes come.
+        at: Now.
+    """
+    subscriber = intake_subscriber(system)
+    message = _cut(str(error), MESSAGE_BYTES)
+    found = {
+        "id": quarantine_id(receipt_id),
+        "subscriber": subscriber,
+        "timestamp_ms": str(int(at.timestamp() * 1000)),
+        "class": error.failure.value,
+        "code": error.code,
+        "message": message,
+        "field": _cut(getattr(error, "path", ""), MESSAGE_BYTES),
+        "fingerprint": _fingerprint(subscriber, error.failure.value, error.code, _VOLATILE.sub("?", message)),
+        "attempts": "1",
+        "attempt_log": json.dumps([[at.isoformat(), error.code]]),
+        "first_failed_at": at.isoformat(),
+        "last_failed_at": at.isoformat(),
+    }
+    headers = [(PREFIX + name, value.encode("utf-8", "replace")) for name, value in found.items() if value]
+    return Outgoing(topic_of(subscriber), receipt_id.encode(), payload, tuple(headers))
+
+
+def quarantine_id(receipt_id: str) -> str:
+    """Of the dead letter of a payload."""
+    return receipt_id.replace("-", "")[:12]
+
+
 def dead_letter_id(subscriber: str, coordinates: Coordinates) -> str:
     """Short enough to type; the same however often the record fails."""
     return deterministic_id("dead-letter", subscriber, str(coordinates)).replace("-", "")[:12]
@@ -70,8 +111,11 @@ def fingerprint(dead: DeadLetter) -> str:
     """One for all failures with one cause: what varies from message to message (ids, numbers, quoted values) is left out."""
     shape = _VOLATILE.sub("?", dead.message)
     last_call = dead.stack.strip().splitlines()[-2:-1] if dead.stack else []
-    parts = "\0".join((dead.subscriber, dead.failure.value, dead.code, shape, *last_call))
-    return hashlib.sha256(parts.encode("utf-8", "replace")).hexdigest()[:12]
+    return _fingerprint(dead.subscriber, dead.failure.value, dead.code, shape, *last_call)
+
+
+def _fingerprint(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def _cut(text: str, limit_bytes: int) -> str:

@@ -6,6 +6,7 @@ LocalError (a UsageProblem, exit code 2)
 ├── StateUnreadable    `.fabric/local.json` is no state of ours
 └── NotStarted         (exit code 3)
     ├── NoKafka        neither jars nor Maven nor Docker
+    ├── NoPostgres     it is not installed, or there is nobody to run it as
     ├── DownloadFailed Maven is there and could not fetch the jars
     ├── DiedEarly      the program ended, or never ran
     ├── NotReady       it runs and does not serve within its time
@@ -69,6 +70,12 @@ class NoKafka(NotStarted):
     """There is no way to a Kafka on this machine."""
 
     code = "no-kafka"
+
+
+class NoPostgres(NotStarted):
+    """PostgreSQL cannot be started on this machine."""
+
+    code = "no-postgres"
 
 
 class DownloadFailed(NotStarted):

@@ -7,6 +7,7 @@ a list: whoever starts a program notes it with `state.record`.
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import subprocess
 import time
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from typing import assert_never
+from typing import TypedDict, assert_never
 
 from integration_fabric.local.errors import DiedEarly, NotReady
 
@@ -52,7 +53,13 @@ def log_path(state_dir: Path, name: str) -> Path:
 
 
 def start(
-    name: str, command: Sequence[str], *, state_dir: Path, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+    name: str,
+    command: Sequence[str],
+    *,
+    state_dir: Path,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    user: str | None = None,
 ) -> Process:
     """Start a program in a session of its own, so that neither Ctrl-C nor a closed terminal reaches it.
 
@@ -64,6 +71,7 @@ def start(
         state_dir: The checkout's state folder.
         cwd: Where it runs; by default here.
         environment: Its whole environment (`settings.environment` adds to ours); by default ours.
+        user: Whose process it becomes, with that user's own groups; by default ours. Only root may name another.
 
     Raises:
         DiedEarly: It cannot be run.
@@ -75,11 +83,34 @@ def start(
     with log.open("ab") as output:
         try:
             child = _Detached(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, cwd=cwd, env=environment
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=cwd,
+                env=environment,
+                **identity(user),
             )
         except OSError as error:
             raise DiedEarly(f"{name} cannot be run: {command[0]}: {error.strerror}", remedy="Install it, or correct its path.") from None
     return Process(child.pid, _birthmark_of_new(child.pid))
+
+
+class Identity(TypedDict, total=False):
+    """What `subprocess` is told to run a program as another user."""
+
+    user: int
+    group: int
+    extra_groups: Sequence[int]
+
+
+def identity(user: str | None) -> Identity:
+    """Of a user by name, or nothing for None: the program stays ours."""
+    if user is None:
+        return Identity()
+    entry = pwd.getpwnam(user)
+    return Identity(user=entry.pw_uid, group=entry.pw_gid, extra_groups=os.getgrouplist(user, entry.pw_gid))
 
 
 class _Detached(subprocess.Popen[bytes]):
@@ -157,8 +188,13 @@ def demand_ready(ending: Wait, *, name: str, words: Callable[[], str], log: str)
             assert_never(ending)
 
 
-def stop(process: Process, *, within: timedelta) -> bool:
+def stop(process: Process, *, within: timedelta, by: signal.Signals = signal.SIGTERM) -> bool:
     """End a process: politely, and after `within` by force, with its whole group.
+
+    Args:
+        process: The process.
+        within: How long it may take.
+        by: The polite signal.
 
     Returns:
         Whether it was alive.
@@ -166,7 +202,7 @@ def stop(process: Process, *, within: timedelta) -> bool:
     if not is_alive(process):
         return False
     with suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGTERM)
+        os.kill(process.pid, by)
     if not _gone(process, within):
         _kill(process)
         _gone(process, within)

@@ -27,12 +27,18 @@ PAYMENT_TERM_DAYS = {"NET14": 14, "NET30": 30, "NET60": 60}
 # A tax of the rate zero in every company. Taxes that are added later take their accounts from it.
 EXEMPT = "EXEMPT"
 PRODUCT_CATEGORY = "Cloud services"
+# The procedure, with one level, under which people find what billing could not collect.
+DUNNING_PROCEDURE = "Payment failed"
+# The account and the statement journals, one for each currency, through which billing's payments are booked.
+COLLECTIONS = "Billing collections"
+COLLECTIONS_CODE = "1.1.9"
 USER = "integration-fabric"
 # What an integration user needs and no more: it keeps master data, sells and posts; it does not administer the server.
 GROUPS = (
     "Accounting",
     "Accounting Administration",
     "Account Product Administration",
+    "Dunning",
     "Party Administration",
     "Payment",
     "Payment Approval",
@@ -56,6 +62,8 @@ def main(config_file: str, database: str) -> None:
     for company in companies.values():
         with proteus.set_context(company=company.id):
             open_books(company)
+            open_collections(company, currencies)
+    add_dunning_procedure()
     category = add_product_category(proteus, companies.values())
     for name, days in PAYMENT_TERM_DAYS.items():
         add_payment_term(name, days)
@@ -131,6 +139,29 @@ def number_sales(company) -> None:
     configuration.save()
 
 
+def open_collections(company, currencies) -> None:
+    """Where billing's payments are booked: an account, and a statement journal of that name and currency for every currency."""
+    account_model = Model.get("account.account")
+    cash = get_accounts(company)["cash"]
+    account = account_model(name=COLLECTIONS, code=COLLECTIONS_CODE, company=company, type=cash.type, parent=cash.parent)
+    account.save()
+    journal_model = Model.get("account.journal")
+    journals = journal_model.find([("type", "=", "statement")], limit=1)
+    journal = journals[0] if journals else journal_model(name="Statement", code="STATEMENT", type="statement")
+    journal.save()
+    for currency in currencies.values():
+        Model.get("account.statement.journal")(
+            name=f"{COLLECTIONS} {currency.code}", journal=journal, company=company, currency=currency, account=account, validation="amount"
+        ).save()
+
+
+def add_dunning_procedure() -> None:
+    """One procedure for both companies; a level that applies at once."""
+    procedure = Model.get("account.dunning.procedure")(name=DUNNING_PROCEDURE)
+    procedure.levels.new(overdue=dt.timedelta(0))
+    procedure.save()
+
+
 def add_product_category(proteus, companies):
     """The category that products book through, with its accounts in every company."""
     category = Model.get("product.category")(name=PRODUCT_CATEGORY, accounting=True)
@@ -169,11 +200,15 @@ def add_integration_user(companies):
 
 
 def forbid_doubled_references(database: str) -> None:
-    """One sale per reference and company, kept by the database: two creations in flight at once cannot both succeed."""
+    """One sale, customer invoice and payment per reference and company: two creations in flight at once cannot both succeed."""
     with Transaction().start(database, 0) as transaction:
-        transaction.connection.cursor().execute(
-            "CREATE UNIQUE INDEX sale_sale_reference_once ON sale_sale (company, reference) WHERE reference IS NOT NULL"
+        cursor = transaction.connection.cursor()
+        cursor.execute("CREATE UNIQUE INDEX sale_sale_reference_once ON sale_sale (company, reference) WHERE reference IS NOT NULL")
+        cursor.execute(
+            "CREATE UNIQUE INDEX account_invoice_reference_once ON account_invoice (company, reference, type)"
+            " WHERE type = 'out' AND reference IS NOT NULL"
         )
+        cursor.execute("CREATE UNIQUE INDEX account_statement_name_once ON account_statement (company, journal, name)")
 
 
 if __name__ == "__main__":

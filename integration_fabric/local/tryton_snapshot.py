@@ -29,8 +29,18 @@ Tell = Callable[[str], None]
 """Says to a person what is going on; one line a call."""
 
 DATABASE = "tryton"
-# What quote-to-cash touches: orders, invoices, payments and their clearing. Whatever they depend on comes with them.
-MODULES = ("party", "product", "account", "account_invoice", "account_payment", "account_payment_clearing", "sale")
+# What quote-to-cash touches: orders, invoices, what was collected, and dunning. Whatever they depend on comes with them.
+MODULES = (
+    "party",
+    "product",
+    "account",
+    "account_invoice",
+    "account_payment",
+    "account_payment_clearing",
+    "account_statement",
+    "account_dunning",
+    "sale",
+)
 
 _HERE = Path(__file__).parent
 REQUIREMENTS = _HERE / "tryton-requirements.txt"

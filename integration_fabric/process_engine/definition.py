@@ -50,6 +50,20 @@ def on(event: type[E], instance: Callable[[E], str]) -> Trigger:
     return Trigger(event, cast("Callable[[Event], str]", instance))
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An event type that says that an entity has changed: a hold on (entity, id) ends by it."""
+
+    event: type[Event]
+    entity: str
+    id: Callable[[Event], str]
+
+
+def changes(event: type[E], entity: str, id_of: Callable[[E], str]) -> Change:
+    """`changes(InvoicePosted, "invoice", invoice_of)`: beside master data, whose events end holds everywhere."""
+    return Change(event, entity, cast("Callable[[Event], str]", id_of))
+
+
 class Refusal(StrEnum):
     """What a refused step does."""
 
@@ -63,7 +77,9 @@ class Again(StrEnum):
     """What a second starting event for an instance does."""
 
     IGNORE = "ignore"
+    """It has begun already."""
     JOIN = "join"
+    """The instance takes it, as long as it has not ended, and goes on as it was."""
 
 
 Send = Callable[[Received], Command]
@@ -102,6 +118,24 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Await:
+    """Wait for a fact that nobody is asked for; one that came before the step was reached counts."""
+
+    name: str
+    until: Trigger | tuple[Trigger, ...]
+    """Any of these."""
+    within: timedelta
+    """When its absence is noticed."""
+    owner: str | None = None
+    """Who looks after it then; else the process's owner."""
+
+    @property
+    def triggers(self) -> tuple[Trigger, ...]:
+        """What ends it."""
+        return self.until if isinstance(self.until, tuple) else (self.until,)
+
+
+@dataclass(frozen=True, slots=True)
 class Parallel:
     """Branches that do not wait for each other."""
 
@@ -128,24 +162,42 @@ class Process:
     starts: Trigger
     sync_window: timedelta
     """How long it should take from its start to its end."""
-    steps: tuple[Step | Publish | Parallel, ...]
+    steps: tuple[Part, ...]
     again: Again = Again.IGNORE
+    resumed_by: tuple[Change, ...] = ()
+    """What ends holds of this process besides master data."""
+    keeps_early: timedelta = timedelta(days=1)
+    """How long an awaited fact is kept whose instance has not begun; a start looks there first."""
 
     def __post_init__(self) -> None:
         names = [step.name for step in self.flat()]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
+        if doubled := _twice(names):
             raise ValueError(f"process {self.name}: steps {doubled} stand there twice")
-        self.commands()
+        replies = {reply for command in self.commands() for reply in (command.replies.done, command.replies.refused)}
+        awaited = {trigger.event for trigger in self.awaited()}
+        resuming = {change.event for change in self.resumed_by}
+        if several := _twice([kind.__name__ for kinds in ({self.starts.event}, replies, awaited, resuming) for kind in kinds]):
+            raise ValueError(f"process {self.name}: {several} cannot both start, answer, be awaited or end a hold")
 
-    def flat(self) -> Sequence[Step | Publish]:
+    def flat(self) -> Sequence[Step | Publish | Await]:
         """All steps, branches one after the other."""
-        parts = [part.branches if isinstance(part, Parallel) else (part,) for part in self.steps]
-        return [step for branch in parts for step in branch]
+        return [step for part in self.steps for step in branches(part)]
 
-    def step(self, name: str) -> Step | Publish:
+    def step(self, name: str) -> Step | Publish | Await:
         """By name. Raises KeyError."""
         return {step.name: step for step in self.flat()}[name]
+
+    def awaited(self) -> Sequence[Trigger]:
+        """The facts that it waits for."""
+        return [trigger for step in self.flat() if isinstance(step, Await) for trigger in step.triggers]
+
+    def trigger_of(self, event: Event) -> Trigger | None:
+        """Under which instance an awaited fact belongs; None where it is none."""
+        return next((trigger for trigger in self.awaited() if trigger.event is type(event)), None)
+
+    def change_of(self, event: Event) -> Change | None:
+        """What an event says has changed, besides master data; None where it is no such event."""
+        return next((change for change in self.resumed_by if change.event is type(event)), None)
 
     def commands(self) -> Sequence[type[Command]]:
         """What it sends, to do and to undo."""
@@ -155,6 +207,18 @@ class Process:
     def publishes(self) -> Sequence[type[Event]]:
         """What it tells."""
         return [event_of(step.event) for step in self.flat() if isinstance(step, Publish)]
+
+
+Part = Step | Publish | Await | Parallel
+
+
+def branches(part: Part) -> tuple[Step | Publish | Await, ...]:
+    """The steps of one part; one, where it is no parallel."""
+    return part.branches if isinstance(part, Parallel) else (part,)
+
+
+def _twice(names: Sequence[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
 
 
 def command_of(send: Callable[..., Any]) -> type[Command]:

@@ -12,7 +12,7 @@ from integration_fabric.messages.errors import DataProblem
 from integration_fabric.messages.fabric import ProcessChanged, ProcessState
 from integration_fabric.messages.ids import MessageId
 from integration_fabric.messages.problems import Problem
-from integration_fabric.process_engine.definition import Parallel, Process, Publish, Refusal, Send, Step, command_of
+from integration_fabric.process_engine.definition import Await, Part, Process, Publish, Refusal, Send, Step, branches, command_of
 from integration_fabric.process_engine.state import HELD, OPEN, OVER, Instance, StepState, StepStatus, command_id
 from integration_fabric.runtime.outcomes import Emit
 
@@ -42,6 +42,14 @@ class Turn:
     def start(self, event: Event) -> Turn:
         """The event that begins the instance, or joins it."""
         self._receive(event)
+        return self._advance()
+
+    def arrive(self, event: Event) -> Turn:
+        """A fact that the instance waits for, or will wait for."""
+        self._receive(event)
+        for step in self.instance.steps.values():
+            if step.status is StepStatus.WAITING and type(event) in _awaited(self._process.step(step.name)):
+                self._set(step, StepStatus.DONE)
         return self._advance()
 
     def answer(self, step: StepState, event: Event) -> Turn:
@@ -90,23 +98,28 @@ class Turn:
                     break
         return self
 
-    def _begin(self, part: Step | Publish | Parallel) -> None:
-        for step in part.branches if isinstance(part, Parallel) else (part,):
+    def _begin(self, part: Part) -> None:
+        for step in branches(part):
             if self.instance.status(step.name) is not None:
                 continue
-            if step.when is not None and not step.when(self.instance.received):
-                self._set(StepState(step.name, StepStatus.SKIPPED), StepStatus.SKIPPED)
+            if isinstance(step, Await):
+                there = any(kind in self.instance.received for kind in _awaited(step))
+                self._enter(step.name, StepStatus.DONE if there else StepStatus.WAITING)
+            elif step.when is not None and not step.when(self.instance.received):
+                self._enter(step.name, StepStatus.SKIPPED)
             elif isinstance(step, Publish):
                 event = step.event(self.instance.received)
                 self._receive(event)
                 self._emits.append(self._emit(event))
-                self._set(StepState(step.name, StepStatus.DONE), StepStatus.DONE)
+                self._enter(step.name, StepStatus.DONE)
             else:
                 self._send(step, attempt=1)
 
-    def _is_over(self, part: Step | Publish | Parallel) -> bool:
-        steps = part.branches if isinstance(part, Parallel) else (part,)
-        return all(self.instance.status(step.name) in OVER for step in steps)
+    def _enter(self, name: str, status: StepStatus) -> None:
+        self._set(StepState(name, status), status)
+
+    def _is_over(self, part: Part) -> bool:
+        return all(self.instance.status(step.name) in OVER for step in branches(part))
 
     def _compensate(self) -> None:
         """From here on things are only undone: what is held waits for nothing any more."""
@@ -148,6 +161,9 @@ class Turn:
         self.instance = self.instance.with_step(replace(step, status=status, since=self._now, problems=problems, late=False))
 
     def _receive(self, event: Event) -> None:
+        known = self.instance.received.get(type(event))
+        if known is not None and known.aggregate_version > event.aggregate_version:
+            return  # an older one of its kind came later
         keys = {**self.instance.business_keys, **event.search_keys()}
         self.instance = replace(self.instance, received=self.instance.received.adding(event), business_keys=keys)
 
@@ -162,7 +178,9 @@ class Turn:
             return ProcessState.COMPENSATING if statuses & (OPEN | HELD) else ProcessState.COMPENSATED
         if statuses & HELD:
             return ProcessState.HELD
-        return ProcessState.COMPLETED if all(self._is_over(part) for part in self._process.steps) else ProcessState.RUNNING
+        if all(self._is_over(part) for part in self._process.steps):
+            return ProcessState.COMPLETED
+        return ProcessState.WAITING if StepStatus.WAITING in statuses and not statuses & OPEN else ProcessState.RUNNING
 
     def _emit(self, body: Command | Event) -> Emit:
         instance = self.instance
@@ -189,6 +207,10 @@ class Turn:
         )
 
 
+def _awaited(step: Step | Publish | Await) -> frozenset[type[Event]]:
+    return frozenset(trigger.event for trigger in step.triggers) if isinstance(step, Await) else frozenset()
+
+
 def _undoing_command(step: Step) -> type[Command]:
     assert step.undone_by is not None
     return command_of(step.undone_by)
@@ -203,4 +225,9 @@ def _shown_problems(steps: Sequence[StepState]) -> Iterator[Problem]:
     for step in steps:
         yield from step.problems
         if step.late:
-            yield Problem(entity="step", id=step.name, field="", code="no-answer", hint="no answer came by the step's deadline")
+            hint = (
+                "what it waits for did not come in its time"
+                if step.status is StepStatus.WAITING
+                else "no answer came by the step's deadline"
+            )
+            yield Problem(entity="step", id=step.name, field="", code="no-answer", hint=hint)

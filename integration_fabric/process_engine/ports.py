@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from integration_fabric.canonical.entities import EntityRef
+from integration_fabric.messages.base import Event
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.ids import MessageId
 from integration_fabric.process_engine.state import Instance, Timer
@@ -40,6 +41,14 @@ class Desk(Protocol):
 
     def note_change(self, ref: EntityRef, at: datetime) -> None:
         """Remember that it changed, for a refusal that arrives after the change which mends it."""
+        ...
+
+    def keep_early(self, key: str, message_id: MessageId, event: Event, *, until: datetime) -> None:
+        """Keep a fact for an instance that has not begun; what is kept longer than it may be goes."""
+        ...
+
+    def take_early(self, key: str) -> Sequence[Event]:
+        """The facts that were kept for this key, in the order in which they were, and keep them no longer."""
         ...
 
     def save(self, instance: Instance, *, sent: Sequence[MessageId], timers: Sequence[Timer]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -15,7 +15,7 @@ from integration_fabric.messages.catalogue import BY_SCHEMA_NAME
 from integration_fabric.messages.fabric import ProcessState
 from integration_fabric.messages.ids import MessageId, deterministic_id
 from integration_fabric.messages.problems import Problem
-from integration_fabric.process_engine.definition import Process, Received, Step
+from integration_fabric.process_engine.definition import Await, Process, Received, Step
 
 
 class StepStatus(StrEnum):
@@ -23,6 +23,8 @@ class StepStatus(StrEnum):
 
     SENT = "sent"
     """Its command is open."""
+    WAITING = "waiting"
+    """It waits for a fact that nobody was asked for."""
     HELD = "held"
     """Refused: it waits for data or a person."""
     DONE = "done"
@@ -40,6 +42,8 @@ class StepStatus(StrEnum):
 OVER = frozenset({StepStatus.DONE, StepStatus.SKIPPED})
 OPEN = frozenset({StepStatus.SENT, StepStatus.UNDOING})
 HELD = frozenset({StepStatus.HELD, StepStatus.UNDO_HELD})
+TIMED = frozenset({StepStatus.SENT, StepStatus.WAITING})
+"""What has a deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,8 @@ class Instance:
         return next((step for step in self.steps.values() if step.command_id == command_id and step.status in OPEN), None)
 
     def open_steps(self) -> Sequence[StepState]:
-        """The steps that wait for an answer, data or a person."""
-        return [step for step in self.steps.values() if step.status in OPEN or step.status in HELD]
+        """The steps that wait for an answer, a fact, data or a person."""
+        return [step for step in self.steps.values() if step.status in OPEN or step.status in HELD or step.status is StepStatus.WAITING]
 
     def holds(self) -> frozenset[EntityRef]:
         """The master data that it waits for."""
@@ -111,12 +115,11 @@ class Instance:
         return frozenset(EntityRef(problem.entity, problem.id) for problem in problems)
 
     def timers(self, process: Process) -> Sequence[Timer]:
-        """The deadlines of its open commands."""
+        """The deadlines of its open commands, and of the facts that it waits for."""
         timers = []
         for state in self.steps.values():
-            step = process.step(state.name)
-            deadline = step.deadline if isinstance(step, Step) else None
-            if deadline is not None and state.status is StepStatus.SENT and not state.late and state.since is not None:
+            deadline = _deadline_of(process, state)
+            if deadline is not None and not state.late and state.since is not None:
                 timers.append(Timer(state.name, state.attempt, state.since + deadline))
         return timers
 
@@ -155,9 +158,23 @@ class Instance:
         )
 
 
+def _deadline_of(process: Process, state: StepState) -> timedelta | None:
+    if state.status not in TIMED:
+        return None
+    step = process.step(state.name)
+    return step.within if isinstance(step, Await) else step.deadline if isinstance(step, Step) else None
+
+
 def instance_id(process: str, key: str) -> str:
     """The id of the instance of a process for a key."""
     return deterministic_id("process", process, key)
+
+
+def event_from_json(schema_name: str, text: str) -> Event:
+    """An event from its JSON text."""
+    event = BY_SCHEMA_NAME[schema_name].model_validate_json(text)
+    assert isinstance(event, Event)
+    return event
 
 
 def command_id(instance: Instance, step: str, *, direction: str, attempt: int) -> MessageId:

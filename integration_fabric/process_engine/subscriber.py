@@ -8,10 +8,10 @@ from integration_fabric.canonical.entities import CHANGES, EntityRef, changed
 from integration_fabric.canonical.routing import Routes
 from integration_fabric.messages.base import Event
 from integration_fabric.messages.fabric import ProcessAction, ProcessActionKind
-from integration_fabric.process_engine.definition import Process
-from integration_fabric.process_engine.engine import Moved, Turn
+from integration_fabric.process_engine.definition import Again, Process
+from integration_fabric.process_engine.engine import ENDED, Moved, Turn
 from integration_fabric.process_engine.ports import Desk, Instances
-from integration_fabric.process_engine.state import Instance, StepState, StepStatus
+from integration_fabric.process_engine.state import TIMED, Instance, StepState, StepStatus
 from integration_fabric.runtime.outcomes import Applied, Emit, Filtered, Outcome, Superseded
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.subscriber import Delivery, Handled, Running
@@ -35,9 +35,11 @@ def running(process: Process, *, instances: Instances, routes: Routes) -> Runnin
 
 
 def reads(process: Process) -> tuple[type[Event], ...]:
-    """What starts it, what answers its commands, timers, and the changes that end its holds."""
+    """What starts it, what answers its commands, what it waits for, timers, and the changes that end its holds."""
     replies = {reply for command in process.commands() for reply in (command.replies.done, command.replies.refused)}
-    kinds: set[type[Event]] = {process.starts.event, ProcessAction, *replies, *CHANGES}
+    awaited = {trigger.event for trigger in process.awaited()}
+    resuming = {change.event for change in process.resumed_by}
+    kinds: set[type[Event]] = {process.starts.event, ProcessAction, *replies, *awaited, *resuming, *CHANGES}
     return tuple(sorted(kinds, key=lambda kind: kind.topic))
 
 
@@ -60,14 +62,21 @@ class _Clerk:
             return self._start(desk, event)
         if isinstance(event, ProcessAction):
             return self._act(desk, event)
-        if type(event) in CHANGES:
-            return self._resume_held(desk, event)
+        if (ref := self._changed(event)) is not None:
+            return self._resume_held(desk, ref)
+        if (trigger := self.process.trigger_of(event)) is not None:
+            return self._arrive(desk, event, trigger.instance(event))
         return self._answer(desk, event)
+
+    def _changed(self, event: Event) -> EntityRef | None:
+        change = self.process.change_of(event)
+        return changed(event) if change is None else EntityRef(change.entity, change.id(event))
 
     def _start(self, desk: Desk, event: Event) -> Outcome:
         key = self.process.starts.instance(event)
-        if desk.by_key(key) is not None:
-            return Superseded(f"{self.process.name} of {key} has begun already")
+        known = desk.by_key(key)
+        if known is not None:
+            return self._start_again(desk, known, event)
         envelope = self.delivery.envelope
         instance = Instance(
             process=self.process.name,
@@ -78,7 +87,30 @@ class _Clerk:
             business_keys=dict(envelope.business_keys),
             since=self.delivery.now,
         )
-        return Applied(self._keep(desk, self._turn(instance).start(event).moved()))
+        turn = self._turn(instance).start(event)
+        early = desk.take_early(key)
+        for fact in early:
+            turn.arrive(fact)
+        detail = f"what had come before it: {', '.join(type(fact).__name__ for fact in early)}" if early else ""
+        return Applied(self._keep(desk, turn.moved()), detail=detail)
+
+    def _start_again(self, desk: Desk, known: Instance, event: Event) -> Outcome:
+        if self.process.again is Again.IGNORE:
+            return Superseded(f"{self.process.name} of {known.key} has begun already")
+        if known.state in ENDED:
+            return Superseded(f"{self.process.name} of {known.key} has ended")
+        return Applied(self._keep(desk, self._turn(known).start(event).moved()), detail="joined the instance that runs")
+
+    def _arrive(self, desk: Desk, event: Event, key: str) -> Outcome:
+        """A fact that an instance waits for: the one that there is takes it, also before it waits; else it is kept for a while."""
+        instance = desk.by_key(key)
+        if instance is None:
+            until = self.delivery.now + self.process.keeps_early
+            desk.keep_early(key, self.delivery.envelope.id, event, until=until)
+            return Filtered(f"no {self.process.name} of {key} has begun; kept until {until:%Y-%m-%d %H:%M}")
+        if instance.state in ENDED:
+            return Superseded(f"{self.process.name} of {key} has ended")
+        return Applied(self._keep(desk, self._turn(instance).arrive(event).moved()))
 
     def _answer(self, desk: Desk, event: Event) -> Outcome:
         command_id = self.delivery.envelope.causation_id
@@ -108,14 +140,12 @@ class _Clerk:
         step = instance.steps.get(action.step) if instance else None
         if instance is None or step is None or action.action is not ProcessActionKind.TIMER:
             return Superseded("nothing to do")
-        if step.status is not StepStatus.SENT or step.attempt != action.arm:
+        if step.status not in TIMED or step.attempt != action.arm:
             return Superseded("answered in time")
         LOG.late(self.process.name, step=step.name, key=instance.key, **instance.business_keys)
         return Applied(self._keep(desk, self._turn(instance).mark_late(step).moved()), detail=f"{step.name} is late")
 
-    def _resume_held(self, desk: Desk, event: Event) -> Outcome:
-        ref = changed(event)
-        assert ref is not None
+    def _resume_held(self, desk: Desk, ref: EntityRef) -> Outcome:
         desk.note_change(ref, self.delivery.now)
         held = desk.held_on(ref)
         emits: list[Emit] = []

@@ -117,6 +117,10 @@ class Publisher(Protocol):
         """
         ...
 
+    async def put(self, records: Sequence[Outgoing]) -> None:
+        """Publish records as they are. Raises Unavailable as `publish`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

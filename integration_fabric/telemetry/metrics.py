@@ -50,3 +50,6 @@ POLLED = Counter("fabric_polled", "Records that pollers found, by poller.", ["po
 TIMERS = Counter("fabric_timers_fired", "Process timers that came due.", ["process"])
 LATE_STEPS = Counter("fabric_late_steps", "Steps whose answer did not come by their deadline.", ["process", "step"])
 WEBHOOKS = Counter("fabric_webhooks", "Webhooks received, by system and answer.", ["system", "status"])
+QUARANTINED = Counter("fabric_quarantined", "Payloads from outside that make no sense, by system and code.", ["system", "code"])
+POLL_FAILURES = Counter("fabric_poll_failures", "Polls that failed, by poller and code.", ["poller", "code"])
+DEFERRED = Gauge("fabric_deferred_payloads", "Polled payloads that wait for something that they name to be linked.", ["poller"])

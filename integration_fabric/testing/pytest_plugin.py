@@ -19,7 +19,7 @@ from integration_fabric.wiring import local_systems
 from integration_fabric.wiring.contracts import apply_topics, push_schemas
 from integration_fabric.wiring.drivers import open_drivers
 from integration_fabric.wiring.fabric import open_fabric
-from integration_fabric.wiring.local_systems import Landscape
+from integration_fabric.wiring.local_vendors import Landscape
 from integration_fabric.wiring.memory import open_memory_fabric
 from integration_fabric.wiring.samples import landscape
 from integration_fabric.wiring.settings import Settings, load

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import uuid4
 
 from integration_fabric.apps.gateway.app import application
@@ -20,15 +20,16 @@ from integration_fabric.messages.base import Message
 from integration_fabric.messages.envelope import Envelope
 from integration_fabric.messages.errors import FabricError
 from integration_fabric.messages.fabric import ProcessState
-from integration_fabric.messages.ids import MessageId
+from integration_fabric.messages.ids import InvoiceId, MessageId
 from integration_fabric.operations.conservation import Balance
 from integration_fabric.process_engine.ports import InstanceRow
 from integration_fabric.process_engine.timers import TimerPoller
+from integration_fabric.roles.erp import PostedInvoice
 from integration_fabric.runtime.consumer import SubscriberLoop
 from integration_fabric.runtime.ports import Commit, Snapshot
 from integration_fabric.runtime.records import Outgoing, Record
 from integration_fabric.testing.clock import ForwardClock
-from integration_fabric.wiring.drivers import Drivers, Footprint
+from integration_fabric.wiring.drivers import Drivers, Footprint, Money
 from integration_fabric.wiring.fabric import Fabric
 from integration_fabric.wiring.gateway import ways_in
 from integration_fabric.wiring.operations import balances
@@ -58,6 +59,8 @@ class ApprovedQuote:
 
     id: str
     world: World
+    payer: str
+    """The customer who pays."""
 
     async def instance(self) -> InstanceRow | None:
         """Its quote-to-activation instance."""
@@ -92,6 +95,41 @@ class ApprovedQuote:
         row = await self.instance()
         return [step.name for step in row.instance.open_steps() if step.late] if row else []
 
+    async def money(self) -> Money:
+        """What billing has charged for it, beside what stands in the ERP's books."""
+        return (await self.world.drivers.money([self.id]))[self.id]
+
+    async def next_invoice(self) -> BilledAgain:
+        """Billing issues the next invoice of its subscription."""
+        return BilledAgain(await self.world.drivers.bill_again(self.id), self)
+
+
+@dataclass(frozen=True, slots=True)
+class BilledAgain:
+    """An invoice that billing has issued and not collected yet."""
+
+    id: str
+    quote: ApprovedQuote
+
+    async def collect(self, *, card_works: bool = True) -> bool:
+        """Billing charges the payer's card; False where it is declined."""
+        drivers = self.quote.world.drivers
+        await drivers.card(self.quote.payer, works=card_works)
+        return await drivers.collect(self.id)
+
+    async def posted(self) -> Sequence[PostedInvoice]:
+        """What stands in the ERP's books of it."""
+        return (await self.quote.world.drivers.posted([InvoiceId(self.id)]))[InvoiceId(self.id)]
+
+    async def interventions(self) -> Sequence[str]:
+        """`open` or `closed` for each intervention about it."""
+        return (await self.quote.world.drivers.interventions([self.id]))[self.id]
+
+    async def process(self, name: str) -> InstanceRow | None:
+        """The instance of a process that is about it."""
+        found = await self.quote.world.fabric.stores.instances.find(process=name, key=self.id)
+        return found[0] if found else None
+
 
 @dataclass(slots=True)
 class Cpq:
@@ -111,8 +149,9 @@ class Cpq:
             payer: The customer who pays; by default the one who buys.
         """
         quote: SampleQuote = sample_quote(tax_code=tax_code, recurring=recurring, one_off=one_off, payer=payer)
+        await self.world.drivers.add_payer(quote.bill_to)
         await self.world.drivers.approve(quote)
-        return ApprovedQuote(quote.quote_id, self.world)
+        return ApprovedQuote(quote.quote_id, self.world, quote.bill_to)
 
 
 @dataclass(slots=True)
@@ -131,6 +170,14 @@ class Erp:
     async def add_tax_code(self, code: str) -> None:
         """The ERP knows it from now on."""
         await self.world.drivers.add_tax_code(self._codes[code])
+
+    async def close_period(self, legal_entity: str, day: date) -> None:
+        """Nothing more can be posted in the period of this day."""
+        await self.world.drivers.erp.close_period(legal_entity, day)
+
+    async def open_period(self, legal_entity: str, day: date) -> None:
+        """Take the period of this day into use again."""
+        await self.world.drivers.erp.open_period(legal_entity, day)
 
 
 @dataclass(slots=True)
@@ -171,11 +218,10 @@ class World:
         self.timers += list(self.fabric.timers(parts))
 
     async def open_gateway(self) -> None:
-        """Take the CPQ's webhooks in this process."""
+        """Take every system's webhooks in this process."""
         bound = listen(WorkerSettings(), "gateway")
         address = await self.exits.enter_async_context(serving(application(self.fabric, ways_in(self.fabric)), bound))
-        cpq = next(system.name for system in self.fabric.systems.values() if system.settings.role == "cpq")
-        await self.drivers.webhooks_to(f"{address}/webhooks/{cpq}")
+        await self.drivers.webhooks_to(address)
 
     async def stop(self) -> None:
         """Drain everything that runs."""

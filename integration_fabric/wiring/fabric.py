@@ -22,10 +22,12 @@ from integration_fabric.backends.sql.database import Database
 from integration_fabric.backends.sql.effects import SqlEffects
 from integration_fabric.backends.sql.instances import SqlInstances
 from integration_fabric.backends.sql.leases import SqlLeases
+from integration_fabric.backends.sql.receipts import SqlReceipts
 from integration_fabric.canonical.ports import CrossReferences
 from integration_fabric.canonical.routing import Routes
 from integration_fabric.connector_kit.polling import Poller
-from integration_fabric.connector_kit.ports import Cursors
+from integration_fabric.connector_kit.ports import Cursors, Receipts
+from integration_fabric.connector_kit.reception import Reception
 from integration_fabric.delivery.dead_letters import bury
 from integration_fabric.delivery.ports import EffectLog
 from integration_fabric.messages.ids import System
@@ -64,6 +66,7 @@ class Stores:
     instances: Instances
     cross_references: CrossReferences
     cursors: Cursors
+    receipts: Receipts
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +115,17 @@ class Fabric:
             return None
         return Poller(
             name=f"{system.name}.changes",
-            system=system.name,
             source=system.vendor.source(system.client, system.settings),
+            reception=self.reception(system.name, system.vendor),
             cursors=self.stores.cursors,
-            publisher=self.publisher,
             clock=self.clock,
         )
+
+    def reception(self, name: System, vendor: Vendor) -> Reception:
+        """The way in of one system."""
+        stores = self.stores
+        intake = vendor.connector.intake
+        return Reception(name, intake, stores.cross_references, stores.receipts, self.publisher, self.clock)
 
     def timers(self, names: Sequence[str]) -> Sequence[TimerPoller]:
         """The timer pollers of the processes in these parts."""
@@ -180,6 +188,7 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: C
                 instances=SqlInstances(database),
                 cross_references=SqlCrossReferences(database),
                 cursors=SqlCursors(database),
+                receipts=SqlReceipts(database),
             ),
             systems=systems,
             routes=landscape.routes(settings),

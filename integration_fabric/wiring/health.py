@@ -11,6 +11,7 @@ from typing import Any
 
 from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.dialects import shown
 from integration_fabric.local import java
 from integration_fabric.messages.errors import FabricError, UsageProblem
 from integration_fabric.wiring import landscape, local_systems
@@ -37,7 +38,7 @@ def read_status(settings: Settings) -> dict[str, Any]:
     bootstrap = require_bootstrap(settings)
     broker = _try(bootstrap, lambda: open_reader(settings).topics())
     registry = _try(settings.registry.url or "embedded", lambda: open_registry(settings, client_config(settings)).subjects())
-    store = _try(settings.store.url or "not set", lambda: _touch_store(settings))
+    store = _try(shown(settings.store.url) or "not set", lambda: _touch_store(settings))
     workers = _workers(settings) if broker["reachable"] else []
     return {"broker": broker, "registry": registry, "store": store, "workers": workers}
 
@@ -151,8 +152,8 @@ def _store(settings: Settings) -> Check:
     try:
         _touch_store(settings)
     except UsageProblem as error:
-        return Check("store", False, str(error), "correct FABRIC_STORE__URL")
-    return Check("store", True, settings.store.url)
+        return Check("store", False, str(error), "`fabric up` starts the local one; or correct FABRIC_STORE__URL")
+    return Check("store", True, shown(settings.store.url))
 
 
 def _system(name: str, settings: Settings) -> Check:

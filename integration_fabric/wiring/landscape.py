@@ -8,7 +8,7 @@ from itertools import chain
 
 from integration_fabric.canonical.routing import Routes
 from integration_fabric.connector_kit.actions import subscriber_name
-from integration_fabric.delivery.dead_letters import topic_of
+from integration_fabric.delivery.dead_letters import intake_subscriber, topic_of
 from integration_fabric.governance.schema_files import read_all
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.errors import UsageProblem
@@ -16,12 +16,15 @@ from integration_fabric.messages.fabric import Activity, ProcessAction, ProcessC
 from integration_fabric.messages.ids import System
 from integration_fabric.process_engine import subscriber as process_subscriber
 from integration_fabric.process_engine.definition import Process
+from integration_fabric.processes.invoice_posting import INVOICE_POSTING
+from integration_fabric.processes.payment_application import PAYMENT_APPLICATION
+from integration_fabric.processes.payment_failure import PAYMENT_FAILURE
 from integration_fabric.processes.quote_to_activation import QUOTE_TO_ACTIVATION
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.wiring.settings import Settings, SystemSettings
 from integration_fabric.wiring.vendors import VENDORS, Vendor
 
-PROCESSES: tuple[Process, ...] = (QUOTE_TO_ACTIVATION,)
+PROCESSES: tuple[Process, ...] = (QUOTE_TO_ACTIVATION, INVOICE_POSTING, PAYMENT_APPLICATION, PAYMENT_FAILURE)
 PROCESSES_PART = "processes"
 """The part that runs all processes; every other part is a role, a system or a subscriber."""
 PARTITIONS = 4
@@ -126,7 +129,8 @@ def topics(settings: Settings) -> Sequence[TopicSpec]:
     """Every topic that must be there: one a message type, one a subscriber's dead letters."""
     messages = [TopicSpec(file.topic, PARTITIONS, file.compacted) for file in read_all()]
     dead = [TopicSpec(topic_of(item.name), PARTITIONS, compacted=False) for item in subscribers(settings)]
-    return [*messages, *dead]
+    senseless = [TopicSpec(topic_of(intake_subscriber(name)), 1, compacted=False) for name in settings.systems]
+    return [*messages, *dead, *senseless]
 
 
 def written(settings: Settings) -> Sequence[type[Message]]:

@@ -7,42 +7,27 @@ import shutil
 import socket
 import sys
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from integration_fabric.local import kafka, ports, processes, state, tryton
+from integration_fabric.local import kafka, ports, processes, state
 from integration_fabric.local.settings import LocalSettings, environment
 from integration_fabric.local.state import Service
 from integration_fabric.messages.errors import UsageProblem
+from integration_fabric.wiring import local_store, local_vendors
+from integration_fabric.wiring.local_store import Store
+from integration_fabric.wiring.local_vendors import READY_WITHIN, SIMULATORS, Ground, Landscape, Playing, Tell, answers, section
 from integration_fabric.wiring.settings import LOCAL_CONFIG
 
-Tell = Callable[[str], None]
-
-SIMULATORS = "simulators"
 GATEWAY = "gateway"
 DEMO = "# made by a demo: the next one forgets it"
-WORKER_PARTS: tuple[str, ...] = ("processes", "erp", "billing", "support", "customer-success")
+WORKER_PARTS: tuple[str, ...] = ("processes", "cpq", "erp", "billing", "support", "customer-success")
 """One worker each in the local landscape."""
-WEBHOOK_SECRET = "local-webhook-secret"  # noqa: S105  of simulators on this machine
 FABRIC = (sys.executable, "-m", "integration_fabric.apps.cli.main")
-READY_WITHIN = timedelta(seconds=60)
 STOP_WITHIN = timedelta(seconds=20)
 """A worker drains for ten seconds at the most, then leaves its groups."""
-
-
-class Landscape(StrEnum):
-    """Which systems play the roles."""
-
-    NONE = "none"
-    """Only Kafka."""
-    SIMULATORS = "simulators"
-    """All five are simulated."""
-    TRYTON = "tryton"
-    """The ERP is a real Tryton, the others are simulated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +36,8 @@ class Running:
 
     bootstrap: str
     kafka_ready_in: timedelta
-    simulators_url: str | None
-    erp_url: str | None
+    systems: Sequence[Playing]
+    store: Store
 
 
 def check_disposable(*, fresh: bool) -> None:
@@ -66,7 +51,7 @@ def check_disposable(*, fresh: bool) -> None:
     )
 
 
-def up(landscape: Landscape, tell: Tell, *, fresh: bool = False, purpose: str = "up") -> Running:
+def up(landscape: Landscape, tell: Tell, *, fresh: bool = False, purpose: str = "up", store: Store | None = None) -> Running:
     """Start what is not running and write `.fabric/fabric.toml`, by which every command finds it.
 
     Args:
@@ -74,27 +59,36 @@ def up(landscape: Landscape, tell: Tell, *, fresh: bool = False, purpose: str = 
         tell: Told what takes long.
         fresh: Whether broker, systems and store begin anew, without what earlier runs left in them.
         purpose: `demo` if a later demo may forget it.
+        store: Where the fabric keeps its own; by default where it did before, at first in SQLite.
 
     Raises:
-        UsageProblem: something cannot be started; the message says what to do.
+        UsageProblem: something cannot be started, or the store is another than before; the message says what to do.
     """
     settings = LocalSettings()
+    chosen = local_store.choose(settings, store, fresh=fresh)
     if fresh:
         stop_workers(tell)
         kafka.down(settings, tell)
         shutil.rmtree(settings.state_dir / "kafka", ignore_errors=True)
-        _forget_store(settings)
+        local_store.forget(settings)
     address = kafka.up(settings, tell)
-    simulators = _simulators_up(settings, tell, fresh=fresh) if landscape is not Landscape.NONE else None
-    erp = tryton.up(settings, tell, fresh=fresh) if landscape is Landscape.TRYTON else None
-    _write_config(settings, address.bootstrap, simulators, erp, note=DEMO if purpose == "demo" else "")
-    return Running(address.bootstrap, address.ready_in, simulators, erp.url if erp else None)
+    store_url = local_store.up(settings, chosen, tell)
+    systems = local_vendors.up(landscape, _ground(settings, tell, fresh=fresh))
+    _write_config(settings, address.bootstrap, store_url, systems, note=DEMO if purpose == "demo" else "")
+    return Running(address.bootstrap, address.ready_in, systems, chosen)
 
 
 def simulators_up(tell: Tell) -> None:
     """Start the simulators alone, and write settings in which they play all roles and there is no broker."""
     settings = LocalSettings()
-    _write_config(settings, "", _simulators_up(settings, tell, fresh=False), None, note="")
+    store_url = local_store.up(settings, Store.SQLITE, tell)
+    systems = local_vendors.up(Landscape.SIMULATORS, _ground(settings, tell, fresh=False))
+    _write_config(settings, "", store_url, systems, note="")
+
+
+def _ground(settings: LocalSettings, tell: Tell, *, fresh: bool) -> Ground:
+    webhooks = f"http://127.0.0.1:{_port(GATEWAY)}/webhooks"
+    return Ground(settings, tell, simulators_port=_port(SIMULATORS), webhooks=webhooks, fresh=fresh)
 
 
 def down(tell: Tell) -> Sequence[str]:
@@ -103,8 +97,9 @@ def down(tell: Tell) -> Sequence[str]:
     stopped = list(stop_workers(tell))
     if _stop(settings, SIMULATORS):
         stopped.append(SIMULATORS)
-    if tryton.down(settings):
-        stopped.append("tryton")
+    stopped += local_vendors.down(settings)
+    if local_store.down(settings):
+        stopped.append(Store.POSTGRESQL)
     if kafka.down(settings, tell):
         stopped.append("kafka")
     return stopped
@@ -168,15 +163,6 @@ def worker_status(address: str) -> Mapping[str, object] | None:
         return None
 
 
-def answers(url: str) -> bool:
-    """Whether a GET is answered with a status below 400."""
-    try:
-        with urllib.request.urlopen(url, timeout=2):  # noqa: S310  an address of ours
-            return True
-    except (OSError, ValueError):
-        return False
-
-
 def listens(url: str) -> bool:
     """Whether something listens where a URL points."""
     parts = urlsplit(url)
@@ -185,23 +171,6 @@ def listens(url: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def _simulators_up(settings: LocalSettings, tell: Tell, *, fresh: bool) -> str:
-    port, gateway = _port(SIMULATORS), _port(GATEWAY)
-    url = f"http://127.0.0.1:{port}"
-    service = services().get(SIMULATORS)
-    if service is None:
-        tell("starting the simulators")
-        arguments = ["--port", str(port), "--state", str(settings.state_dir / SIMULATORS), "--webhook-secret", WEBHOOK_SECRET]
-        arguments += ["--webhook-url", f"http://127.0.0.1:{gateway}/webhooks/salesforce"]
-        process = processes.start(SIMULATORS, [sys.executable, "-m", "connectors.simulators", *arguments], state_dir=settings.state_dir)
-        state.record(settings.state_dir, Service(SIMULATORS, process.pid, url))
-        log = processes.log_path(settings.state_dir, SIMULATORS)
-        processes.await_ready(process, lambda: answers(f"{url}/_control/health"), within=READY_WITHIN, log=log)
-    if fresh:
-        urllib.request.urlopen(urllib.request.Request(f"{url}/_control/reset", method="POST"), timeout=10).close()  # noqa: S310  ours
-    return url
 
 
 def _start(name: str, command: Sequence[str], port: int, section: str) -> Service:
@@ -233,47 +202,14 @@ def _port(name: str) -> int:
     return int(found.address.rpartition(":")[2]) if found else ports.claim(settings.state_dir, name)
 
 
-def _forget_store(settings: LocalSettings) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        Path(f"{_store(settings)}{suffix}").unlink(missing_ok=True)
-
-
-def _store(settings: LocalSettings) -> Path:
-    return settings.state_dir / "store.db"
-
-
-def _write_config(settings: LocalSettings, bootstrap: str, simulators: str | None, erp: tryton.TrytonAddress | None, *, note: str) -> None:
+def _write_config(settings: LocalSettings, bootstrap: str, store_url: str, systems: Sequence[Playing], *, note: str) -> None:
     sections = [
         f"# Written by `fabric up`: the local landscape. Environment variables FABRIC_… go before it.\n{note}".strip(),
-        _section("kafka", bootstrap=bootstrap),
-        _section("store", url=f"sqlite:///{_store(settings)}"),
+        section("kafka", bootstrap=bootstrap),
+        section("store", url=store_url),
+        *(playing.section for playing in systems),
     ]
-    if simulators is not None:
-        for name, role in SIMULATED.items():
-            secret = {"webhook_secret": WEBHOOK_SECRET} if role == "cpq" else {}
-            key = f"{name}-token"
-            sections.append(_section(f"systems.{name}", role=role, vendor=name, url=f"{simulators}/{name}", key=key, **secret))
-        real = erp is not None
-        sections.append(
-            _section(
-                "systems.tryton",
-                role="erp",
-                vendor="tryton",
-                url=erp.url if erp else f"{simulators}/erp",
-                database=erp.database if erp else "tryton",
-                key=erp.key if erp else "tryton-token",
-                answer_within="PT30S" if real else "PT8S",
-            )
-        )
     path = settings.state_dir / LOCAL_CONFIG.name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     path.write_text("\n\n".join(sections) + "\n")
-
-
-SIMULATED: Mapping[str, str] = {"salesforce": "cpq", "stripe": "billing", "gainsight": "customer-success", "zendesk": "support"}
-"""Simulated systems that are not the ERP, by vendor, with their roles."""
-
-
-def _section(name: str, **values: str) -> str:
-    return "\n".join([f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())])

@@ -13,7 +13,7 @@ from integration_fabric.backends.memory.instances import MemoryInstances
 from integration_fabric.backends.memory.publisher import MemoryPublisher
 from integration_fabric.backends.memory.reader import MemoryReader
 from integration_fabric.backends.memory.store import MemoryStore
-from integration_fabric.backends.memory.stores import MemoryCrossReferences, MemoryCursors, MemoryEffects, MemoryLeases
+from integration_fabric.backends.memory.stores import MemoryCrossReferences, MemoryCursors, MemoryEffects, MemoryLeases, MemoryReceipts
 from integration_fabric.backends.memory.transactions import MemoryTransactions
 from integration_fabric.backends.registry.memory import MemoryRegistry
 from integration_fabric.governance.schema_files import read_all
@@ -58,6 +58,7 @@ async def open_memory_fabric(settings: Settings, *, clock: Clock) -> AsyncIterat
                 instances=MemoryInstances(store),
                 cross_references=cross_references,
                 cursors=MemoryCursors(store),
+                receipts=MemoryReceipts(store),
             ),
             systems={name: await open_system(name, system, stack) for name, system in settings.systems.items()},
             routes=landscape.routes(settings),

@@ -19,7 +19,8 @@ from connectors.simulators.landscape import (
 __all__ = ["Landscape", "SampleQuote", "TaxCode", "landscape", "sample_quote", "sample_quotes", "unused_tax_code"]
 
 KNOWN_TAX_CODE = "NO-VAT-25"
-STARTS_ON = date(2026, 12, 1)
+STARTS_ON = date(2026, 1, 1)
+"""In the past, so that billing charges it at once."""
 
 
 def unused_tax_code(suffix: str) -> TaxCode:

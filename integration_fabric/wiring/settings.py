@@ -40,8 +40,8 @@ class KafkaSettings(_Section):
 class StoreSettings(_Section):
     """Where effects, leases, cross-references and processes are kept."""
 
-    url: str = ""
-    """SQLAlchemy URL, e.g. `sqlite:////var/lib/fabric/store.db`."""
+    url: str = Field(default="", repr=False)
+    """SQLAlchemy URL, e.g. `sqlite:////var/lib/fabric/store.db` or `postgresql+psycopg://fabric:…@host/fabric`; may hold a password."""
 
 
 class RegistrySettings(_Section):
@@ -154,7 +154,9 @@ def require_bootstrap(settings: Settings) -> str:
 def require_store(settings: Settings) -> str:
     """The store's URL. Raises UsageProblem where none is set."""
     if not settings.store.url:
-        raise UsageProblem("FABRIC_STORE__URL is not set and no local landscape is up here: run `fabric up`, or set it to sqlite:///FILE")
+        raise UsageProblem(
+            "FABRIC_STORE__URL is not set and no local landscape is up here: run `fabric up`, or set it to sqlite:///FILE or postgresql+psycopg://…"
+        )
     return settings.store.url
 
 

@@ -7,8 +7,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.billing.stripe.changes import LocalstripeChanges, StripeChanges
 from connectors.billing.stripe.client import Stripe, open_stripe
 from connectors.billing.stripe.connector import STRIPE
+from connectors.billing.stripe.intake import verifier as stripe_verifier
+from connectors.billing.stripe.localstripe import LOCALSTRIPE, Localstripe, open_localstripe
 from connectors.billing.stripe.reader import StripeReader
 from connectors.cpq.salesforce.changes import SalesforceChanges
 from connectors.cpq.salesforce.client import Salesforce, open_salesforce
@@ -21,6 +24,9 @@ from connectors.erp.tryton.changes import TrytonChanges
 from connectors.erp.tryton.connector import TRYTON
 from connectors.erp.tryton.erp import TrytonErp, open_tryton
 from connectors.erp.tryton.reader import TrytonReader
+from connectors.support.helpdesk.client import Helpdesk, open_helpdesk
+from connectors.support.helpdesk.connector import HELPDESK
+from connectors.support.helpdesk.reader import HelpdeskReader
 from connectors.support.zendesk.client import Zendesk, open_zendesk
 from connectors.support.zendesk.connector import ZENDESK
 from connectors.support.zendesk.reader import ZendeskReader
@@ -29,7 +35,9 @@ from integration_fabric.connector_kit.polling import Source
 from integration_fabric.connector_kit.webhooks import Verifier
 from integration_fabric.messages.base import Event
 from integration_fabric.messages.ids import System
+from integration_fabric.messages.invoices import DisputeOpened, InvoiceIssued
 from integration_fabric.messages.master_data import CustomerChanged, ProductChanged, TaxCodeChanged
+from integration_fabric.messages.payments import PaymentFailed, PaymentPosted
 from integration_fabric.messages.quotes import QuoteApproved
 from integration_fabric.wiring.settings import SystemSettings
 
@@ -67,6 +75,10 @@ def _zendesk(system: System, settings: SystemSettings) -> AbstractAsyncContextMa
     return open_zendesk(system=system, url=settings.url, key=settings.key.get_secret_value(), answer_within=settings.answer_within)
 
 
+def _helpdesk(system: System, settings: SystemSettings) -> AbstractAsyncContextManager[Helpdesk]:
+    return open_helpdesk(system=system, url=settings.url, key=settings.key.get_secret_value(), answer_within=settings.answer_within)
+
+
 def _tryton(_: System, settings: SystemSettings) -> AbstractAsyncContextManager[TrytonErp]:
     key = settings.key.get_secret_value()
     return open_tryton(url=settings.url, database=settings.database, key=key, answer_within=settings.answer_within)
@@ -84,13 +96,37 @@ def _salesforce_signature(settings: SystemSettings) -> Verifier:
     return verifier(settings.webhook_secret.get_secret_value())
 
 
+def _stripe_events(client: Stripe, _: SystemSettings) -> Source:
+    return StripeChanges(client.api)
+
+
+def _localstripe(system: System, settings: SystemSettings) -> AbstractAsyncContextManager[Localstripe]:
+    return open_localstripe(system=system, url=settings.url, key=settings.key.get_secret_value(), answer_within=settings.answer_within)
+
+
+def _localstripe_events(client: Localstripe, _: SystemSettings) -> Source:
+    return LocalstripeChanges(client.api)
+
+
+def _stripe_signature(settings: SystemSettings) -> Verifier:
+    return stripe_verifier(settings.webhook_secret.get_secret_value())
+
+
+_BILLED = (InvoiceIssued, PaymentPosted, PaymentFailed, DisputeOpened)
+
 VENDORS: Mapping[tuple[str, str], Vendor] = {
     ("cpq", "salesforce"): Vendor(SALESFORCE, _salesforce, source=_approvals, verifier=_salesforce_signature, publishes=(QuoteApproved,)),
     ("erp", "tryton"): Vendor(
         TRYTON, _tryton, source=_changes, publishes=(TaxCodeChanged, ProductChanged, CustomerChanged), reader=TrytonReader
     ),
-    ("billing", "stripe"): Vendor(STRIPE, _stripe, reader=StripeReader),
+    ("billing", "stripe"): Vendor(
+        STRIPE, _stripe, source=_stripe_events, verifier=_stripe_signature, publishes=_BILLED, reader=StripeReader
+    ),
+    ("billing", "localstripe"): Vendor(
+        LOCALSTRIPE, _localstripe, source=_localstripe_events, verifier=_stripe_signature, publishes=_BILLED, reader=StripeReader
+    ),
     ("customer-success", "gainsight"): Vendor(GAINSIGHT, _gainsight, reader=GainsightReader),
     ("support", "zendesk"): Vendor(ZENDESK, _zendesk, reader=ZendeskReader),
+    ("support", "helpdesk"): Vendor(HELPDESK, _helpdesk, reader=HelpdeskReader),
 }
 """By role and vendor."""

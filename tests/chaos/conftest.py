@@ -19,7 +19,8 @@ from integration_fabric.process_engine.ports import Instances
 from integration_fabric.wiring import local_systems
 from integration_fabric.wiring.contracts import apply_topics, push_schemas
 from integration_fabric.wiring.drivers import Drivers, Footprint, open_drivers
-from integration_fabric.wiring.local_systems import GATEWAY, WORKER_PARTS, Landscape
+from integration_fabric.wiring.local_systems import GATEWAY, WORKER_PARTS
+from integration_fabric.wiring.local_vendors import Landscape
 from integration_fabric.wiring.operations import open_instances, read_balances
 from integration_fabric.wiring.samples import SampleQuote, landscape, sample_quotes
 from integration_fabric.wiring.settings import Settings, load

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import survive, victims
 
-from integration_fabric.wiring.local_systems import Landscape
+from integration_fabric.wiring.local_vendors import Landscape
 
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
 

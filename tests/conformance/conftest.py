@@ -11,21 +11,33 @@ from broker_kit import KafkaKit, Kit, MemoryKit, unique
 from store_kit import Stores, empty, memory_stores, open_database, sql_stores
 
 from integration_fabric.backends.sql.database import Database
-from integration_fabric.local import kafka
-from integration_fabric.local.errors import LocalError
+from integration_fabric.local import kafka, postgres
+from integration_fabric.local.errors import LocalError, NoPostgres
 from integration_fabric.local.settings import LocalSettings
 
 MakeUrl = Callable[[str], str]
 
-# -- stores: memory, SQLite, and the database that --store-url names
+# -- stores: memory, SQLite, a PostgreSQL of this session, and the database that --store-url names
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    databases = ["sqlite", *(["named"] if metafunc.config.getoption("--store-url") else [])]
+    databases = ["sqlite", "postgresql", *(["named"] if metafunc.config.getoption("--store-url") else [])]
     if "stores" in metafunc.fixturenames:
         metafunc.parametrize("stores", ["memory", *databases], indirect=True)
     elif "database_url" in metafunc.fixturenames:
         metafunc.parametrize("database_url", databases, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL of its own, gone at the end of the session."""
+    settings = LocalSettings(state_dir=tmp_path_factory.mktemp("postgres"))
+    try:
+        address = postgres.up(settings, lambda _: None)
+    except NoPostgres as error:
+        pytest.skip(f"no PostgreSQL can be started here: {error}")
+    yield address.url
+    postgres.forget(settings)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +55,7 @@ def make_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path: Pa
         if kind == "sqlite":
             shutil.copy(sqlite_template, path := tmp_path / "store.sqlite")
             return f"sqlite:///{path}"
-        url: str = request.config.getoption("--store-url")
+        url: str = request.config.getoption("--store-url") if kind == "named" else request.getfixturevalue("postgres_url")
         empty(url)
         return url
 

@@ -254,3 +254,53 @@ async def test_coordinates_go_by_the_topics_id(stores: Stores) -> None:
     await save(stores, instance(), message_id="m-1")
     same = Coordinates("renamed", HERE.partition, HERE.offset)
     assert await stores.instances.handle(FENCE, MessageId("m-1"), same, process=PROCESS, decide=never) == HANDLED
+
+
+# -- facts that come before their instance
+
+
+CHANGED = TaxCodeChanged(tax_code="VAT25", name="VAT", rate=Decimal("0.2500"), legal_entity=LegalEntity("no"), aggregate_version=1)
+
+
+async def keep_early(stores: Stores, key: str, message_id: str, *, until: datetime, process: str = PROCESS) -> None:
+    def work(desk: Desk) -> None:
+        desk.keep_early(key, MessageId(message_id), CHANGED, until=until)
+
+    await at_desk(stores, work, message_id=f"keep-{key}-{message_id}", process=process)
+
+
+async def take_early(stores: Stores, key: str, *, message_id: str = "take", process: str = PROCESS) -> object:
+    return await at_desk(stores, lambda desk: list(desk.take_early(key)), message_id=message_id, process=process)
+
+
+async def test_early_facts_are_taken_once_by_their_key_and_process(stores: Stores) -> None:
+    later = datetime.now(UTC) + timedelta(days=400)
+    await keep_early(stores, "Q-1", "m-1", until=later)
+    await keep_early(stores, "Q-1", "m-2", until=later)
+    await keep_early(stores, "Q-2", "m-3", until=later)
+
+    assert await take_early(stores, "Q-1", message_id="other", process="another") == []
+    assert await take_early(stores, "Q-1") == [CHANGED, CHANGED]
+    assert await take_early(stores, "Q-1", message_id="again") == []
+
+
+async def test_early_facts_are_swept_once_their_time_is_over(stores: Stores) -> None:
+    await keep_early(stores, "Q-1", "m-1", until=datetime(2000, 1, 1, tzinfo=UTC))
+    await keep_early(stores, "Q-2", "m-2", until=datetime.now(UTC) + timedelta(days=400))
+
+    assert await take_early(stores, "Q-1") == []
+
+
+async def test_a_transaction_that_fails_keeps_and_takes_nothing(stores: Stores) -> None:
+    later = datetime.now(UTC) + timedelta(days=400)
+    await keep_early(stores, "Q-1", "m-1", until=later)
+
+    def take_and_fail(desk: Desk) -> Handled:
+        desk.take_early("Q-1")
+        desk.keep_early("Q-3", MessageId("m-3"), CHANGED, until=later)
+        raise DataProblem(field="f", value="v", hint="h")
+
+    with pytest.raises(DataProblem):
+        await stores.instances.handle(FENCE, MessageId("fails"), HERE, process=PROCESS, decide=take_and_fail)
+    assert await take_early(stores, "Q-1") == [CHANGED]
+    assert await take_early(stores, "Q-3", message_id="third") == []

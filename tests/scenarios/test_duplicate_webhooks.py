@@ -5,6 +5,8 @@ from __future__ import annotations
 from integration_fabric.testing.world import World
 from integration_fabric.wiring.drivers import Footprint
 
+CPQ = ("cpq.quote-approved.v1", "process.quote-to-activation")
+
 
 async def test_a_webhook_sent_three_times_makes_one_of_each(world: World) -> None:
     await world.drivers.webhook_copies(3)
@@ -14,8 +16,7 @@ async def test_a_webhook_sent_three_times_makes_one_of_each(world: World) -> Non
     await world.settle()
 
     assert await quote.footprint() == Footprint(orders=1, subscriptions=1, entitlements=1, onboardings=1)
-    taken = {item.topic: item for item in await world.balances()}["cpq.quote-approved.v1"]
-    taken_before = {item.topic: item for item in before}["cpq.quote-approved.v1"]
-    assert taken.accepted - taken_before.accepted == 3
+    taken = {(item.topic, item.subscriber): item for item in await world.balances()}[CPQ]
+    taken_before = {(item.topic, item.subscriber): item for item in before}[CPQ]
     assert taken.outcomes["applied"] - taken_before.outcomes["applied"] == 1
-    assert taken.outcomes["duplicate"] - taken_before.outcomes["duplicate"] == 2
+    assert taken.accepted - taken_before.accepted == 1, "the gateway knows the same bytes again"

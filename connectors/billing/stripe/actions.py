@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from connectors.billing.stripe.client import SEARCH_LAGS_BY, Stripe
 from connectors.billing.stripe.records import EXTERNAL_ID, Customer, Subscription
 from connectors.billing.stripe.refusals import KeyReused, StripeRefused
-from connectors.billing.stripe.translate import activated, cancelled, charging, new_subscription, price_terms, problem_of, unbillable
+from connectors.billing.stripe.translate import (
+    activated,
+    cancelled,
+    charging,
+    new_item,
+    new_subscription,
+    price_terms,
+    problem_of,
+    unbillable,
+)
 from integration_fabric.connector_kit.actions import action
 from integration_fabric.connector_kit.several import side_by_side
 from integration_fabric.connector_kit.shapes import version_at
@@ -36,12 +45,13 @@ async def start_subscription(command: StartSubscription, call: Context[Stripe]) 
     if there is not None:
         return activated(command, there)
     payer = await call.needs.find_customer(command.bill_to)
-    if problems := unbillable(command, payer):
-        return _rejected(command, call, problems)
+    tax_rates = await call.needs.find_tax_rates({line.tax_code for line in command.lines})
+    if problems := unbillable(command, payer, tax_rates):
+        return rejected(command, call.now, problems)
     try:
-        subscription = await _start(command, call, payer)
+        subscription = await _start(command, call, payer, tax_rates)
     except StripeRefused as refused:
-        return _rejected(command, call, (problem_of(refused, command),))
+        return rejected(command, call.now, (problem_of(refused, command),))
     except KeyReused:
         # Our own parameters have changed between two attempts: the first may have been carried out, and only Stripe knows. If not, it is
         # no refusal and no conflict of the order's, but drift, and the effect stays unknown until a person has looked.
@@ -50,7 +60,7 @@ async def start_subscription(command: StartSubscription, call: Context[Stripe]) 
             raise
         return activated(command, there)
     if not subscription.is_charging:
-        return _rejected(command, call, (_unpaid(command, subscription),))
+        return rejected(command, call.now, (unpaid(command, subscription),))
     return activated(command, subscription)
 
 
@@ -68,11 +78,11 @@ async def cancel_subscription(
     """End whatever is there under the external id. Ending is final and names the vendor's own id, so it may be sent again at once."""
     there = await _of(command.subscription_id, call)
     if not there:
-        return _cancellation_rejected(command, call, "unknown-subscription", "billing has no subscription with this external id")
+        return cancellation_rejected(command, call.now, "unknown-subscription", "billing has no subscription with this external id")
     try:
         ended = [await _end(each, command, call) for each in there]
     except StripeRefused as refused:
-        return _cancellation_rejected(command, call, "refused-by-billing", str(refused))
+        return cancellation_rejected(command, call.now, "refused-by-billing", str(refused))
     return cancelled(command, ended)
 
 
@@ -83,14 +93,15 @@ async def find_cancelled(command: CancelSubscription, call: Context[Stripe]) -> 
     return cancelled(command, there) if there and not any(each.is_live for each in there) else None
 
 
-async def _start(command: StartSubscription, call: Context[Stripe], payer: Customer | None) -> Subscription:
+async def _start(command: StartSubscription, call: Context[Stripe], payer: Customer | None, tax_rates: Mapping[str, str]) -> Subscription:
     if payer is None:
         # The payer's key rather than the command's: two first orders of one payer at once make one customer.
         payer = await call.needs.create_customer(command.bill_to, key=f"customer:{command.bill_to}")
     products = {line.product_id: line for line in command.lines}
     await side_by_side(lambda line: _ensure_product(line, call), products.values())
     prices = await side_by_side(lambda numbered: _ensure_price(command, numbered, call), enumerate(command.lines))
-    new = new_subscription(command, payer, prices, call.now)
+    items = [new_item(line, price, tax_rates[line.tax_code]) for line, price in zip(command.lines, prices, strict=True)]
+    new = new_subscription(command, payer, items, call.now)
     return await call.needs.create_subscription(new, key=call.key("subscription"))
 
 
@@ -112,7 +123,7 @@ async def _of(subscription_id: str, call: Context[Stripe]) -> Sequence[Subscript
     found = await call.needs.find_subscriptions(subscription_id)
     if found:
         return found
-    lately = await call.needs.list_subscriptions(since=call.now - SEARCH_LAGS_BY)
+    lately = await call.needs.latest_subscriptions(since=call.now - SEARCH_LAGS_BY)
     return [each for each in lately if each.metadata.get(EXTERNAL_ID) == subscription_id]
 
 
@@ -120,19 +131,20 @@ async def _end(subscription: Subscription, command: CancelSubscription, call: Co
     return await call.needs.cancel_subscription(subscription.id, reason=command.reason) if subscription.is_live else subscription
 
 
-def _unpaid(command: StartSubscription, subscription: Subscription) -> Problem:
+def unpaid(command: StartSubscription, subscription: Subscription) -> Problem:
+    """The first payment is open."""
     hint = f"subscription {subscription.id} is '{subscription.status}': its first payment is open"
     return Problem(entity="customer", id=command.bill_to, field="bill_to", code="payment-incomplete", hint=hint)
 
 
-def _rejected(command: StartSubscription, call: Context[Stripe], problems: tuple[Problem, ...]) -> SubscriptionRejected:
+def rejected(command: StartSubscription, now: datetime, problems: tuple[Problem, ...]) -> SubscriptionRejected:
+    """Nothing is charged."""
     return SubscriptionRejected(
-        subscription_id=command.subscription_id, order_id=command.order_id, problems=problems, aggregate_version=version_at(call.now)
+        subscription_id=command.subscription_id, order_id=command.order_id, problems=problems, aggregate_version=version_at(now)
     )
 
 
-def _cancellation_rejected(command: CancelSubscription, call: Context[Stripe], code: str, hint: str) -> SubscriptionCancellationRejected:
+def cancellation_rejected(command: CancelSubscription, now: datetime, code: str, hint: str) -> SubscriptionCancellationRejected:
+    """Nothing has ended."""
     problem = Problem(entity="subscription", id=command.subscription_id, field="subscription_id", code=code, hint=hint)
-    return SubscriptionCancellationRejected(
-        subscription_id=command.subscription_id, problems=(problem,), aggregate_version=version_at(call.now)
-    )
+    return SubscriptionCancellationRejected(subscription_id=command.subscription_id, problems=(problem,), aggregate_version=version_at(now))

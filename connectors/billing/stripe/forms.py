@@ -1,57 +1,58 @@
-"""Request bodies as Stripe takes them: bracketed form fields. Pure; the client calls it."""
+"""Parameters as Stripe's SDK takes them. Pure; the client calls it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from connectors.billing.stripe.records import NewItem, NewSubscription, PriceTerms
+from stripe.params import PriceCreateParams, SubscriptionCreateParams, SubscriptionCreateParamsItem, TaxRateCreateParams
+
+from connectors.billing.stripe.records import TAX_CODE, NewItem, NewSubscription, PriceTerms
 
 
-def price_form(terms: PriceTerms) -> dict[str, str]:
+def price_form(terms: PriceTerms) -> PriceCreateParams:
     """`POST /v1/prices`. Amounts go as decimal text, exact."""
     return {
         "lookup_key": terms.lookup_key,
         "product": terms.product,
         "currency": terms.currency,
-        "unit_amount_decimal": _plain(terms.unit_amount),
+        "unit_amount_decimal": plain(terms.unit_amount),
         "tax_behavior": "exclusive",
-        "recurring[interval]": terms.interval,
-        "recurring[interval_count]": str(terms.interval_count),
-        "recurring[usage_type]": terms.usage_type,
-        **_metadata("metadata", terms.metadata),
+        "recurring": {"interval": terms.interval, "interval_count": terms.interval_count, "usage_type": terms.usage_type},
+        "metadata": dict(terms.metadata),
     }
 
 
-def subscription_form(new: NewSubscription) -> dict[str, str]:
+def tax_rate_form(code: str, percentage: Decimal) -> TaxRateCreateParams:
+    """`POST /v1/tax_rates`; the percentage as a fraction, e.g. 0.25 for 25 %."""
+    return {"display_name": code, "inclusive": False, "percentage": float(percentage * 100), "metadata": {TAX_CODE: code}}
+
+
+def subscription_form(new: NewSubscription) -> SubscriptionCreateParams:
     """`POST /v1/subscriptions`. A charge that is declined must leave nothing: by default Stripe would leave an incomplete subscription."""
-    when = str(int(new.starts_at.timestamp()))
-    return {
+    when = int(new.starts_at.timestamp())
+    form: SubscriptionCreateParams = {
         "customer": new.customer,
-        **dict(field for number, item in enumerate(new.items) for field in _item(number, item)),
-        **({"trial_end": when} if new.starts_later else {"backdate_start_date": when}),
-        **_charging(new.days_until_due),
-        **_metadata("metadata", new.metadata),
+        "items": [_item(item) for item in new.items],
+        "metadata": dict(new.metadata),
     }
+    if new.starts_later:
+        form["trial_end"] = when
+    else:
+        form["backdate_start_date"] = when
+    if new.days_until_due is None:
+        form["collection_method"], form["payment_behavior"] = "charge_automatically", "error_if_incomplete"
+    else:
+        form["collection_method"], form["days_until_due"] = "send_invoice", new.days_until_due
+    return form
 
 
-def _charging(days_until_due: int | None) -> dict[str, str]:
-    if days_until_due is None:
-        return {"collection_method": "charge_automatically", "payment_behavior": "error_if_incomplete"}
-    return {"collection_method": "send_invoice", "days_until_due": str(days_until_due)}
-
-
-def _item(number: int, item: NewItem) -> Iterator[tuple[str, str]]:
-    yield f"items[{number}][price]", item.price
+def _item(item: NewItem) -> SubscriptionCreateParamsItem:
+    made: SubscriptionCreateParamsItem = {"price": item.price, "tax_rates": [item.tax_rate], "metadata": dict(item.metadata)}
     if item.quantity is not None:
-        yield f"items[{number}][quantity]", str(item.quantity)
-    yield from _metadata(f"items[{number}][metadata]", item.metadata).items()
+        made["quantity"] = item.quantity
+    return made
 
 
-def _metadata(name: str, metadata: Mapping[str, str]) -> dict[str, str]:
-    return {f"{name}[{key}]": value for key, value in metadata.items()}
-
-
-def _plain(amount: Decimal) -> str:
-    """Without an exponent or trailing zeros."""
-    return format(amount.normalize(), "f")
+def plain(amount: Decimal) -> Decimal:
+    """The same number, whose text has neither an exponent nor trailing zeros."""
+    return Decimal(format(amount.normalize(), "f"))

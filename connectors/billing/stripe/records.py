@@ -12,6 +12,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 EXTERNAL_ID = "external_id"
 """The metadata key that customers and subscriptions carry our canonical id under."""
 
+TAX_CODE = "tax_code"
+"""The metadata key that tax rates carry our tax code under."""
+
 _GONE = frozenset({"canceled", "incomplete_expired"})
 _CHARGING = frozenset({"active", "trialing", "past_due", "unpaid"})
 
@@ -22,17 +25,23 @@ class Shape(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Identified(Shape):
+    """An object with an id of Stripe's."""
+
+    id: str
+
+
 class InvoiceSettings(Shape):
     """How a customer is charged."""
 
     default_payment_method: str | None = None
 
 
-class Customer(Shape):
+class Customer(Identified):
     """Who pays."""
 
-    id: str
     invoice_settings: InvoiceSettings = InvoiceSettings()
+    metadata: Mapping[str, str] = {}
 
 
 class Recurrence(Shape):
@@ -43,21 +52,36 @@ class Recurrence(Shape):
     usage_type: str = "licensed"
 
 
-class Price(Shape):
+class Price(Identified):
     """One price. Its amount never changes."""
 
-    id: str
     product: str
     currency: str
     unit_amount_decimal: Decimal
     recurring: Recurrence | None = None
+    metadata: Mapping[str, str] = {}
 
 
-class Subscription(Shape):
+class TaxRate(Identified):
+    """One tax rate. Its percentage never changes; a later rate of the same code is another one."""
+
+    display_name: str
+    percentage: Decimal
+    active: bool
+    created: AwareDatetime
+    metadata: Mapping[str, str] = {}
+
+    @property
+    def code(self) -> str:
+        """The tax code that it stands for."""
+        return self.metadata.get(TAX_CODE) or self.display_name
+
+
+class Subscription(Identified):
     """One subscription."""
 
-    id: str
     status: str
+    customer: str
     metadata: Mapping[str, str]
     created: AwareDatetime
     canceled_at: AwareDatetime | None = None
@@ -89,10 +113,11 @@ class PriceTerms:
     metadata: Mapping[str, str]
 
     def is_that_of(self, price: Price) -> bool:
-        """Whether a price charges this."""
+        """Whether a price charges this, and says so on invoices."""
         recurrence = Recurrence(interval=self.interval, interval_count=self.interval_count, usage_type=self.usage_type)
         mine = (self.product, self.currency, self.unit_amount, recurrence)
-        return mine == (price.product, price.currency, price.unit_amount_decimal, price.recurring)
+        charged = (price.product, price.currency, price.unit_amount_decimal, price.recurring)
+        return mine == charged and self.metadata.items() <= price.metadata.items()
 
     @property
     def usage_type(self) -> str:
@@ -107,6 +132,8 @@ class NewItem:
     price: str
     quantity: int | None
     """None for what is charged by usage."""
+    tax_rate: str
+    """Its id."""
     metadata: Mapping[str, str]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time
-from decimal import Decimal
 
 import httpx
 
-from connectors.billing.stripe.records import EXTERNAL_ID, Customer, NewItem, NewSubscription, PriceTerms, Subscription
+from connectors.billing.stripe.money import minor_units
+from connectors.billing.stripe.records import EXTERNAL_ID, TAX_CODE, Customer, NewItem, NewSubscription, PriceTerms, Subscription
 from connectors.billing.stripe.refusals import StripeRefused
 from integration_fabric.connector_kit.shapes import version_at
 from integration_fabric.messages.orders import OrderLine
@@ -17,38 +17,54 @@ from integration_fabric.messages.problems import Problem
 from integration_fabric.messages.quotes import BillingPeriod, ChargeType
 from integration_fabric.messages.subscriptions import CancelSubscription, StartSubscription, SubscriptionActivated, SubscriptionCancelled
 
-# Stripe counts in the currency's smallest unit. Source: Stripe, "Supported currencies": zero-decimal and three-decimal currencies.
-_ZERO_DECIMALS = frozenset(["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"])
-_THREE_DECIMALS = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
 _INTERVALS = {BillingPeriod.MONTH: ("month", 1), BillingPeriod.QUARTER: ("month", 3), BillingPeriod.YEAR: ("year", 1)}
 _NET_DAYS = re.compile(r"NET(\d{1,3})")
 _ITEM = re.compile(r"items\[(\d+)\]")
 _PAYER_PARAMETERS = frozenset({"customer", "default_payment_method", "payment_method"})
 
 
-def unbillable(command: StartSubscription, payer: Customer | None) -> tuple[Problem, ...]:
-    """Everything that Stripe could not charge as it was sold; the payer is None where Stripe does not know it yet."""
-    return tuple(_problems(command, payer))
+def unbillable(command: StartSubscription, payer: Customer | None, tax_rates: Mapping[str, str]) -> tuple[Problem, ...]:
+    """Everything that Stripe could not charge as it was sold.
+
+    Args:
+        command: What was asked for.
+        payer: None where Stripe does not know it yet.
+        tax_rates: Stripe's ids of the tax codes that it knows.
+    """
+    return tuple(_problems(command, payer, tax_rates))
 
 
-def _problems(command: StartSubscription, payer: Customer | None) -> Iterator[Problem]:
+def _problems(command: StartSubscription, payer: Customer | None, tax_rates: Mapping[str, str]) -> Iterator[Problem]:
+    yield from line_problems(command, tax_rates)
+    if not _has_payment_method(payer) and days_until_due(command.payment_terms) is None:
+        hint = f"{command.bill_to} has no payment method in billing, and an invoice is due in net days, e.g. NET30"
+        yield Problem(entity="payment-term", id=command.payment_terms, field="payment_terms", code="unknown-payment-term", hint=hint)
+
+
+def line_problems(command: StartSubscription, tax_rates: Mapping[str, str]) -> Iterator[Problem]:
+    """What cannot be charged of the lines, whoever pays; tax rates as above."""
     if not command.lines:
         hint = "there is nothing to charge; the process sends only orders with recurring or usage lines"
         yield Problem(entity="subscription", id=command.subscription_id, field="lines", code="no-lines", hint=hint)
     for number, line in enumerate(command.lines):
         yield from _line_problems(line, f"lines[{number}]")
-    if not _has_payment_method(payer) and days_until_due(command.payment_terms) is None:
-        hint = f"{command.bill_to} has no payment method in billing, and an invoice is due in net days, e.g. NET30"
-        yield Problem(entity="payment-term", id=command.payment_terms, field="payment_terms", code="unknown-payment-term", hint=hint)
+        if line.tax_code not in tax_rates:
+            yield unknown_tax_code(line, f"lines[{number}]")
 
 
 def _line_problems(line: OrderLine, where: str) -> Iterator[Problem]:
     if line.billing_period not in _INTERVALS:
         hint = f"billing charges by month, quarter or year, not by '{line.billing_period}'"
         yield Problem(entity="product", id=line.product_id, field=f"{where}.billing_period", code="unknown-billing-period", hint=hint)
-    if not _is_metered(line) and (line.quantity <= 0 or line.quantity != line.quantity.to_integral_value()):
+    if not is_metered(line) and (line.quantity <= 0 or line.quantity != line.quantity.to_integral_value()):
         hint = f"billing charges whole units, not {line.quantity}"
         yield Problem(entity="product", id=line.product_id, field=f"{where}.quantity", code="fractional-quantity", hint=hint)
+
+
+def unknown_tax_code(line: OrderLine, where: str) -> Problem:
+    """Billing has no active tax rate of the line's tax code."""
+    hint = f"billing has no active tax rate called {line.tax_code}"
+    return Problem(entity="tax-code", id=line.tax_code, field=f"{where}.tax_code", code="unknown-tax-code", hint=hint)
 
 
 def price_terms(command: StartSubscription, line: OrderLine) -> PriceTerms:
@@ -61,30 +77,37 @@ def price_terms(command: StartSubscription, line: OrderLine) -> PriceTerms:
         unit_amount=minor_units(line.unit_price, command.currency),
         interval=interval,
         interval_count=count,
-        metered=_is_metered(line),
-        metadata={"order_line_id": line.order_line_id, "price_book_version": line.price_book_version},
+        metered=is_metered(line),
+        metadata=line_metadata(command, line),
     )
 
 
-def minor_units(amount: Decimal, currency: str) -> Decimal:
-    """An amount in the currency's smallest unit; exact, so it may have decimals."""
-    exponent = 0 if currency in _ZERO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
-    return amount.scaleb(exponent)
+def line_metadata(command: StartSubscription, line: OrderLine) -> dict[str, str]:
+    """What a line's price carries, so that a line of an invoice says whose it is without a look at its subscription."""
+    return {
+        "order_line_id": line.order_line_id,
+        "order_id": command.order_id,
+        "subscription_id": command.subscription_id,
+        "product_id": line.product_id,
+        "legal_entity": command.legal_entity,
+        TAX_CODE: line.tax_code,
+        "price_book_version": line.price_book_version,
+    }
 
 
-def new_subscription(command: StartSubscription, payer: Customer, prices: Sequence[str], now: datetime) -> NewSubscription:
+def new_subscription(command: StartSubscription, payer: Customer, items: Sequence[NewItem], now: datetime) -> NewSubscription:
     """The subscription of a command that is billable.
 
     Args:
         command: What was asked for.
         payer: A payment method on file is charged, anybody else gets invoices.
-        prices: Ids of the lines' prices, in their order.
+        items: Of the lines, in their order.
         now: Decides whether it starts later.
     """
     starts_at = datetime.combine(min(line.starts_on for line in command.lines), time(), UTC)
     return NewSubscription(
         customer=payer.id,
-        items=tuple(_item(line, price) for line, price in zip(command.lines, prices, strict=True)),
+        items=tuple(items),
         metadata={
             EXTERNAL_ID: command.subscription_id,
             "subscription_id": command.subscription_id,
@@ -99,9 +122,10 @@ def new_subscription(command: StartSubscription, payer: Customer, prices: Sequen
     )
 
 
-def _item(line: OrderLine, price: str) -> NewItem:
-    metadata = {"order_line_id": line.order_line_id, "tax_code": line.tax_code, "price_book_version": line.price_book_version}
-    return NewItem(price, None if _is_metered(line) else int(line.quantity), metadata)
+def new_item(line: OrderLine, price: str, tax_rate: str) -> NewItem:
+    """The item of a billable line, with Stripe's ids of its price and its tax rate."""
+    metadata = {"order_line_id": line.order_line_id, TAX_CODE: line.tax_code, "price_book_version": line.price_book_version}
+    return NewItem(price, None if is_metered(line) else int(line.quantity), tax_rate, metadata)
 
 
 def days_until_due(payment_terms: str) -> int | None:
@@ -116,6 +140,8 @@ def activated(command: StartSubscription, subscription: Subscription) -> Subscri
         subscription_id=command.subscription_id,
         order_id=command.order_id,
         native_id=subscription.id,
+        payer_id=command.bill_to,
+        native_payer_id=subscription.customer,
         activated_at=subscription.created,
         aggregate_version=version_at(subscription.created),
     )
@@ -154,5 +180,6 @@ def _has_payment_method(payer: Customer | None) -> bool:
     return payer is not None and payer.invoice_settings.default_payment_method is not None
 
 
-def _is_metered(line: OrderLine) -> bool:
+def is_metered(line: OrderLine) -> bool:
+    """Whether it is charged by reported usage."""
     return line.charge_type is ChargeType.USAGE

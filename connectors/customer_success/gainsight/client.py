@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, Literal, TypeVar
 
-from connectors.customer_success.gainsight.records import EXTERNAL_ID, Company, Cta, NewCta, Shape
+from connectors.customer_success.gainsight.records import CLOSED, EXTERNAL_ID, Company, Cta, NewCta, Shape
 from connectors.customer_success.gainsight.refusals import failure
 from integration_fabric.connector_kit.http_client import HttpClient, http_client
 from integration_fabric.connector_kit.shapes import shaped
 from integration_fabric.messages.errors import VendorDrift
 
 PAGE_RECORDS = 1000
-ONBOARDING = "Onboarding"
 
 DataT = TypeVar("DataT")
 SaidT = TypeVar("SaidT", bound=Shape)
@@ -62,6 +61,10 @@ class Gainsight:
         """Add a CTA. Raises AlreadyThere where there is one with its external id."""
         return (await self._ask("POST", "/v2/cockpit/cta", Said[Cta], json={"records": [_cta_values(new)]})).data
 
+    async def close_cta(self, gsid: str, *, comments: str) -> Cta:
+        """End a CTA well, with these comments in place of its own. Raises GainsightRefused where somebody ended it in another way."""
+        return (await self._ask("PUT", f"/v2/cockpit/cta/{gsid}", Said[Cta], json={"StatusName": CLOSED, "Comments": comments})).data
+
     async def find_ctas(self, external_id: str) -> Sequence[Cta]:
         """The CTAs with this external id; at most one, as long as the field is unique."""
         said = await self._ask("GET", "/v2/cockpit/cta", Said[Records[Cta]], params={EXTERNAL_ID: external_id})
@@ -104,15 +107,19 @@ def headers(key: str) -> dict[str, str]:
 
 
 def _cta_values(new: NewCta) -> dict[str, str]:
-    return {
+    values = {
         EXTERNAL_ID: new.external_id,
         "Name": new.name,
-        "TypeName": ONBOARDING,
+        "TypeName": new.type,
         "CompanyExternalId": new.company,
+        "ReasonName": new.reason,
+        "PriorityName": new.priority,
         "PlaybookName": new.playbook,
-        "DueDate": new.due_on.isoformat(),
+        "DueDate": new.due_on.isoformat() if new.due_on else None,
         "Comments": new.comments,
         "Contract_Id__c": new.contract_id,
         "Order_Id__c": new.order_id,
+        "Invoice_Id__c": new.invoice_id,
         "Products__c": new.products,
     }
+    return {name: value for name, value in values.items() if value is not None}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from connectors.customer_success.gainsight.client import ONBOARDING, Gainsight
-from connectors.customer_success.gainsight.records import Cta
+from connectors.customer_success.gainsight.client import Gainsight
+from connectors.customer_success.gainsight.records import ONBOARDING, RISK, Cta
 from integration_fabric.connector_kit.several import side_by_side
-from integration_fabric.messages.ids import ContractId
+from integration_fabric.messages.ids import ContractId, InterventionId
 from integration_fabric.roles.customer_success import CustomerSuccessReader
 
 SEARCHED_SINGLY = 10
@@ -30,7 +30,16 @@ class GainsightReader(CustomerSuccessReader):
                 states[identity].append(cta.status)
         return states
 
-    async def _candidates(self, wanted: Mapping[ContractId, object]) -> Iterable[Cta]:
+    async def interventions(self, intervention_ids: Sequence[InterventionId]) -> Mapping[InterventionId, Sequence[str]]:
+        """`open` or `closed` for each risk under each id."""
+        states: dict[InterventionId, list[str]] = {identity: [] for identity in intervention_ids}
+        for cta in await self._candidates(states):
+            identity = InterventionId(cta.external_id or "")
+            if identity in states and cta.type == RISK:
+                states[identity].append("closed" if cta.is_closed else "open")
+        return states
+
+    async def _candidates(self, wanted: Collection[str]) -> Iterable[Cta]:
         if len(wanted) > SEARCHED_SINGLY:
             return await self.gainsight.list_ctas()
         return [each for found in await side_by_side(self.gainsight.find_ctas, wanted) for each in found]

@@ -10,6 +10,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 EXTERNAL_ID = "External_Id__c"
 """The custom field, unique on companies and on CTAs, that carries our canonical id."""
 
+ONBOARDING, RISK = "Onboarding", "Risk"
+"""The types of CTA that the fabric makes: risks are its interventions."""
+CLOSED = "Closed Success"
+"""The status of a CTA that ended well."""
+
 
 class Shape(BaseModel):
     """What Gainsight sends. Further fields are Gainsight's to add, and are ignored."""
@@ -31,20 +36,26 @@ class Cta(Shape):
     """None where a person made it."""
     type: str = Field(alias="TypeName")
     status: str = Field(alias="StatusName")
+    is_closed: bool = Field(alias="IsClosed")
+    comments: str | None = Field(default=None, alias="Comments")
     modified_at: AwareDatetime = Field(alias="ModifiedDate")
 
 
 @dataclass(frozen=True, slots=True)
 class NewCta:
-    """An onboarding to be begun."""
+    """A CTA to be made. What is None is left to Gainsight."""
 
     external_id: str
+    type: str
     name: str
     company: str
     """External id of the company."""
-    playbook: str
-    due_on: date
-    contract_id: str
-    order_id: str
-    products: str
     comments: str
+    playbook: str | None = None
+    due_on: date | None = None
+    contract_id: str | None = None
+    order_id: str | None = None
+    products: str | None = None
+    reason: str | None = None
+    priority: str | None = None
+    invoice_id: str | None = None

@@ -29,7 +29,7 @@ from connectors.erp.tryton.records import (
     SaleState,
     Tax,
 )
-from connectors.erp.tryton.rest import Page, Rest, Row, TrytonRefused
+from connectors.erp.tryton.rest import Page, Rest, TrytonRefused
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -43,8 +43,6 @@ _COMPANY = ("party.code", "party.name", "currency.code", *_STAMPS)
 _ACTIVE = frozenset({SaleState.PROCESSING, SaleState.DONE})
 _BOOKED = _ACTIVE | {SaleState.QUOTATION, SaleState.CONFIRMED}
 
-# Codes in one search: the condition stands in the URL, which stays below 16 kB with the longest codes in use.
-_CODES_A_SEARCH = 200
 # When to look again whether a confirmed sale is processed. Tryton does it right after the confirmation, mostly before it answers.
 _PROCESSING_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 _UNIT = "Unit"
@@ -122,12 +120,12 @@ class Tryton:
 
     async def find_sales(self, references: Iterable[str]) -> tuple[Sale, ...]:
         """Every sale with one of these references, whatever its state."""
-        return tuple(Sale.of(row) for row in await self._among("sale.sale", references, by="reference", fields=_SALE))
+        return tuple(Sale.of(row) for row in await self._rest.among("sale.sale", references, by="reference", fields=_SALE))
 
     async def count_sales(self, references: Iterable[str]) -> dict[str, int]:
         """How many sales there are by reference, whatever their state: 1 is once, 2 is twice."""
         wanted = list(references)
-        counted = Counter(row["reference"] for row in await self._among("sale.sale", wanted, by="reference", fields=["reference"]))
+        counted = Counter(row["reference"] for row in await self._rest.among("sale.sale", wanted, by="reference", fields=["reference"]))
         return {reference: counted[reference] for reference in wanted}
 
     # Master data
@@ -149,17 +147,17 @@ class Tryton:
 
     async def find_customer(self, code: str) -> Customer | None:
         """The customer with this canonical id, if it is in use."""
-        rows = await self._among("party.party", [code], by="code", fields=_CUSTOMER)
+        rows = await self._rest.among("party.party", [code], by="code", fields=_CUSTOMER)
         return Customer.of(rows[0]) if rows else None
 
     async def find_products(self, codes: Iterable[str]) -> dict[str, Product]:
         """The products in use with these codes, by code; those that are missing are left out."""
-        rows = await self._among("product.product", codes, by="code", fields=_PRODUCT)
+        rows = await self._rest.among("product.product", codes, by="code", fields=_PRODUCT)
         return {row["code"]: Product.of(row) for row in rows}
 
     async def find_taxes(self, codes: Iterable[str], company: int) -> dict[str, Tax]:
         """The taxes in use with these codes in one company, by code; those that are missing are left out."""
-        rows = await self._among("account.tax", codes, by="name", fields=_TAX, further=[["company", "=", company]])
+        rows = await self._rest.among("account.tax", codes, by="name", fields=_TAX, further=[["company", "=", company]])
         return {row["name"]: Tax.of(row) for row in rows}
 
     async def find_product(self, code: str) -> Product | None:
@@ -218,13 +216,14 @@ class Tryton:
 
         Args:
             products: What to add.
-            category: The accounting category; without one a product can be sold but not invoiced.
+            category: The accounting category, which says how a product is booked; the first one that there is, where none is given.
 
         Returns:
             The id of every product, by code.
         """
         there = {code: product.id for code, product in (await self.find_products(product.code for product in products)).items()}
         unit = await self._id_of("product.uom", "name", _UNIT)
+        category = category or await self._id_of("product.category", "accounting", value=True)
         booked = {} if category is None else {"account_category": category}
         shared = {"type": "service", "salable": True, "default_uom": unit, "sale_uom": unit, "products": [["create", [{}]]], **booked}
         for product in products:
@@ -239,7 +238,7 @@ class Tryton:
         Returns:
             The id of every customer, by code.
         """
-        rows = await self._among("party.party", (customer.code for customer in customers), by="code", fields=["code"])
+        rows = await self._rest.among("party.party", (customer.code for customer in customers), by="code", fields=["code"])
         there = {row["code"]: row["id"] for row in rows}
         for customer in customers:
             if customer.code not in there:
@@ -290,16 +289,7 @@ class Tryton:
         # Tryton that died between the confirmation and the processing never comes back to it by itself.
         return sale if sale.state in _ACTIVE else await self._press(sale, "process", _ACTIVE)
 
-    async def _among(self, model: str, codes: Iterable[str], *, by: str, fields: Sequence[str], further: Sequence[Any] = ()) -> list[Row]:
-        """Every record in use that has one of the codes in the field `by`."""
-        wanted = sorted(set(codes))
-        rows: list[Row] = []
-        for start in range(0, len(wanted), _CODES_A_SEARCH):
-            domain = [[by, "in", wanted[start : start + _CODES_A_SEARCH]], *further]
-            rows.extend((await self._rest.search(model, domain, fields)).rows)
-        return rows
-
-    async def _id_of(self, model: str, field: str, value: str) -> int | None:
+    async def _id_of(self, model: str, field: str, value: object) -> int | None:
         page = await self._rest.search(model, [[field, "=", value]], ["id"])
         return int(page.rows[0]["id"]) if page.rows else None
 

@@ -1,24 +1,78 @@
-"""Tryton as the ERP role needs it: what the client offers, and which products are not for sale."""
+"""Tryton as the ERP role needs it: orders and master data, which products are not for sale, and the books."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 import httpx
 
+from connectors.erp.tryton.book_records import Account, Period
 from connectors.erp.tryton.client import Tryton
+from connectors.erp.tryton.dunnings import Dunnings
+from connectors.erp.tryton.invoices import Invoices
+from connectors.erp.tryton.payments import Payments
+from connectors.erp.tryton.periods import PERIOD, Periods
+from connectors.erp.tryton.records import Changes
+from connectors.erp.tryton.rest import TrytonRefused
 from integration_fabric.connector_kit.http_client import HOOKS
+
+_ACCOUNT = ("code", "name", "company", "closed", "create_date", "write_date")
 
 
 class TrytonErp(Tryton):
-    """One database of one Tryton server, as the actions, the reader and the poller use it."""
+    """One database of one Tryton server, as the actions, the reader and the poller use it. Raises as every method of `Tryton`."""
+
+    @property
+    def invoices(self) -> Invoices:
+        """The customer invoices."""
+        return Invoices(self._rest)
+
+    @property
+    def payments(self) -> Payments:
+        """What billing collected."""
+        return Payments(self._rest)
+
+    @property
+    def dunnings(self) -> Dunnings:
+        """What people must look after."""
+        return Dunnings(self._rest)
+
+    @property
+    def periods(self) -> Periods:
+        """The accounting periods."""
+        return Periods(self._rest)
 
     async def find_unsalable(self, codes: Iterable[str]) -> Collection[str]:
-        """Which of the products in use with these codes are not for sale. Raises as every method of `Tryton`."""
-        rows = await self._among("product.product", codes, by="code", fields=["code"], further=[["salable", "=", False]])
+        """Which of the products in use with these codes are not for sale."""
+        rows = await self._rest.among("product.product", codes, by="code", fields=["code"], further=[["salable", "=", False]])
         return {row["code"] for row in rows}
+
+    async def close_period(self, legal_entity: str, day: date) -> Period:
+        """Close the period that a date falls into; nothing where it is closed. Raises TrytonRefused, also where there is none (404)."""
+        return await self._turned(legal_entity, day, "close", is_open=False)
+
+    async def open_period(self, legal_entity: str, day: date) -> Period:
+        """Reopen the period that a date falls into; nothing where it is open. Raises as `close_period`."""
+        return await self._turned(legal_entity, day, "reopen", is_open=True)
+
+    async def changed_periods(self, since: datetime | None) -> Changes[Period]:
+        """As `changed_taxes`, for accounting periods."""
+        page = await self._changed("account.period", since, PERIOD)
+        return self._changes([Period.of(row) for row in page.rows], page, since)
+
+    async def changed_accounts(self, since: datetime | None) -> Changes[Account]:
+        """As `changed_taxes`, for accounts."""
+        page = await self._changed("account.account", since, _ACCOUNT)
+        return self._changes([Account.of(row) for row in page.rows], page, since)
+
+    async def _turned(self, legal_entity: str, day: date, button: str, *, is_open: bool) -> Period:
+        company = (await self.companies()).get(legal_entity)
+        period = await self.periods.find(company.id, day) if company else None
+        if period is None:
+            raise TrytonRefused(f"there is no period of {legal_entity} for {day}", httpx.codes.NOT_FOUND)
+        return period if period.is_open == is_open else await self.periods.press(period, button)
 
 
 @asynccontextmanager

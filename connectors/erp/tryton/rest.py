@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -24,6 +24,9 @@ Domain = Sequence[Any]
 
 # One page of a search. Records are small; a URL or an answer of some hundred kilobytes is the worst case.
 PAGE_RECORDS = 500
+
+# Codes in one search: the condition stands in the URL, which stays below 16 kB with the longest codes in use.
+CODES_A_SEARCH = 200
 
 # What Tryton's backends say when two transactions collided and nothing was done. Whole phrases: "locked" alone also names a state of a
 # fiscal year, and that is a refusal.
@@ -78,7 +81,9 @@ class Rest:
     def __init__(self, http: httpx.AsyncClient, *, url: str, key: str) -> None:
         self._http, self._models, self._key = http, f"{url}/rest/model", key
 
-    async def search(self, model: str, domain: Domain, fields: Sequence[str], *, inactive: bool = False) -> Page:
+    async def search(
+        self, model: str, domain: Domain, fields: Sequence[str], *, inactive: bool = False, company: int | None = None
+    ) -> Page:
         """Every record that matches, read page by page.
 
         Args:
@@ -86,11 +91,12 @@ class Rest:
             domain: The condition.
             fields: What to read; a dotted name reads through a relation.
             inactive: Whether records that were taken out of use are found too.
+            company: Whose values are read, of fields that have one for each company.
 
         Returns:
             The records, ordered by id, as of the first page's time.
         """
-        context = {"active_test": False} if inactive else {}
+        context = {**({"active_test": False} if inactive else {}), **_of_company(company)}
         rows: list[Row] = []
         read_at: datetime | None = None
         while True:
@@ -104,6 +110,23 @@ class Rest:
             if len(found) < PAGE_RECORDS:
                 return Page(tuple(rows), read_at)
 
+    async def first(self, model: str, domain: Domain, fields: Sequence[str], *, order: Sequence[tuple[str, str]]) -> Row | None:
+        """The first record that matches, in an order such as `[("date", "DESC")]`."""
+        page = {"d": _packed(list(domain)), "o": _packed([list(by) for by in order]), "s": "1", "f": list(fields)}
+        found: list[Row] = _parsed(await self._send("GET", model, params=page, context={}))
+        return found[0] if found else None
+
+    async def among(
+        self, model: str, codes: Iterable[str | int], *, by: str, fields: Sequence[str], further: Domain = (), company: int | None = None
+    ) -> list[Row]:
+        """Every record in use that has one of the codes in the field `by`, and meets the further conditions."""
+        wanted = sorted(set(codes), key=str)
+        rows: list[Row] = []
+        for start in range(0, len(wanted), CODES_A_SEARCH):
+            domain = [[by, "in", wanted[start : start + CODES_A_SEARCH]], *further]
+            rows.extend((await self.search(model, domain, fields, company=company)).rows)
+        return rows
+
     async def create(self, model: str, values: Mapping[str, Any], fields: Sequence[str], *, company: int | None = None) -> Row:
         """Create one record and read it. Tryton fills in its defaults, but runs none of its forms' rules.
 
@@ -115,11 +138,32 @@ class Rest:
             TrytonBusy: A transaction was in the way.
             httpx.HTTPError: Anything else.
         """
-        context = {"company": company} if company else {}
-        return _row(await self._send("POST", model, params={"f": list(fields)}, context=context, body=values))
+        return _row(await self._send("POST", model, params={"f": list(fields)}, context=_of_company(company), body=values))
 
-    async def press(self, model: str, record: int, *, button: str, fields: Sequence[str], company: int | None = None) -> Row:
+    async def update(self, model: str, record: int, values: Mapping[str, Any], fields: Sequence[str]) -> Row:
+        """Change one record and read it. Raises as `create`."""
+        return _row(await self._send("PUT", f"{model}/{record}", params={"f": list(fields)}, context={}, body=values))
+
+    async def delete(self, model: str, record: int) -> None:
+        """Delete one record; nothing where it is gone already. Raises as `create`."""
+        try:
+            await self._send("DELETE", f"{model}/{record}", params={}, context={})
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.NOT_FOUND:
+                raise
+
+    async def press(
+        self, model: str, record: int, *, button: str, fields: Sequence[str], company: int | None = None, unasked: bool = False
+    ) -> Row:
         """Press a button of one record and read the record.
+
+        Args:
+            model: Of which model.
+            record: Its id.
+            button: The button's name.
+            fields: What to read afterwards.
+            company: Whose books it is about.
+            unasked: Whether to answer Tryton's questions ("do you want to proceed?") with yes; without it they are refusals.
 
         Returns:
             The fields asked for, as they are after it.
@@ -129,7 +173,7 @@ class Rest:
             TrytonBusy: A transaction was in the way.
             httpx.HTTPError: Anything else.
         """
-        context = {"company": company} if company else {}
+        context = {**_of_company(company), **({"_skip_warnings": True} if unasked else {})}
         return _row(await self._send("POST", f"{model}/{record}/{button}", params={"f": list(fields)}, context=context))
 
     async def _send(
@@ -144,6 +188,10 @@ class Rest:
         response = await self._http.request(method, f"{self._models}/{path}", params=params, headers=headers, content=content)
         _check(response)
         return response
+
+
+def _of_company(company: int | None) -> dict[str, int]:
+    return {"company": company} if company else {}
 
 
 def _check(response: httpx.Response) -> None:

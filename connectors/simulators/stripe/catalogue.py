@@ -7,7 +7,20 @@ from typing import Any
 
 from connectors.simulators.exchange import Answer, Call, JsonObject
 from connectors.simulators.stripe.errors import invalid, missing
-from connectors.simulators.stripe.objects import PLAN, PRICE, PRODUCT, Kind, add, changed, checked, external_id, fetch, require
+from connectors.simulators.stripe.objects import (
+    CUSTOMER,
+    PLAN,
+    PRICE,
+    PRODUCT,
+    TAX_RATE,
+    Kind,
+    add,
+    changed,
+    checked,
+    external_id,
+    fetch,
+    require,
+)
 
 _INTERVALS = frozenset({"day", "week", "month", "year"})
 
@@ -28,6 +41,25 @@ def update_object(kind: Kind, call: Call) -> Answer:
     body = changed(record, {name: value for name, value in checked(call, kind).items() if name != "id"})
     call.store.replace(record, body)
     return Answer(200, body)
+
+
+def attach_payment_method(call: Call) -> Answer:
+    """`POST /v1/payment_methods/<id>/attach`: Stripe's test cards, which keep their names here (Stripe makes a new one of each)."""
+    customer = fetch(call, CUSTOMER, str(call.body.get("customer")), param="customer")
+    call.concerns(CUSTOMER.name, customer.external_id)
+    return Answer(200, {"id": call.parts["id"], "object": "payment_method", "customer": customer.id, "livemode": False, "type": "card"})
+
+
+def create_tax_rate(call: Call) -> Answer:
+    """`POST /v1/tax_rates`: the percentage is a number, as everywhere with Stripe."""
+    parameters = checked(call, TAX_RATE)
+    call.concerns(TAX_RATE.name, parameters.get("display_name"))
+    require(parameters, TAX_RATE)
+    try:
+        percentage = float(parameters["percentage"])
+    except ValueError as problem:
+        raise invalid("parameter_invalid_decimal", "Invalid decimal: percentage", "percentage") from problem
+    return Answer(200, add(call, TAX_RATE, {**TAX_RATE.parameters, **parameters, "percentage": percentage}))
 
 
 def create_price(call: Call) -> Answer:

@@ -36,6 +36,11 @@ def invalid(code: str, message: str, param: str) -> RefusedError:
     return RefusedError(error(400, "invalid_request_error", message, code=code, param=param))
 
 
+def refused(message: str, param: str, *, code: str | None = None) -> RefusedError:
+    """400: the object is in no state for that."""
+    return RefusedError(error(400, "invalid_request_error", message, code=code, param=param))
+
+
 def missing(kind: str, object_id: str, *, status: int, param: str = "id") -> RefusedError:
     """No such object: 404 where it is the address, 400 where a parameter names it."""
     message = f"No such {kind}: '{object_id}'"

@@ -25,7 +25,9 @@ _INTEGERS = frozenset(
         "days_until_due",
     }
 )
-_BOOLEANS = frozenset({"active", "cancel_at_period_end", "transfer_lookup_key", "invoice_now", "prorate", "off_session"})
+_BOOLEANS = frozenset(
+    ["active", "cancel_at_period_end", "transfer_lookup_key", "invoice_now", "prorate", "off_session", "inclusive", "auto_advance"]
+)
 _WORDS = {"true": True, "false": False}
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from connectors.simulators.clock import unix_s
 from connectors.simulators.exchange import Answer, Call, JsonObject, RefusedError
@@ -96,6 +97,23 @@ SUBSCRIPTION = Kind(
     | {"metadata": {}, "collection_method": "charge_automatically", "cancel_at_period_end": False},
     ("customer", "items"),
 )
+TAX_RATE = Kind(
+    "tax_rate",
+    "tax_rates",
+    "txr",
+    dict.fromkeys(("display_name", "inclusive", "percentage", "description", "jurisdiction", "country", "state", "tax_type"))
+    | {"metadata": {}, "active": True},
+    ("display_name", "inclusive", "percentage"),
+)
+INVOICE = Kind(
+    "invoice",
+    "invoices",
+    "in",
+    dict.fromkeys(("customer", "subscription", "description", "collection_method", "days_until_due", "default_payment_method"))
+    | {"metadata": {}, "auto_advance": False},
+    ("customer",),
+)
+CHARGE = Kind("charge", "charges", "ch", {"metadata": {}, "description": None})
 
 
 def checked(call: Call, kind: Kind) -> JsonObject:
@@ -126,13 +144,18 @@ def require(parameters: Mapping[str, Any], kind: Kind) -> None:
             raise invalid("parameter_missing", f"Missing required param: {name}.", name)
 
 
+def new_id(prefix: str) -> str:
+    """An id that never comes again, not even after a reset: whoever keeps cross-references would take it for the earlier object's."""
+    return f"{prefix}_{uuid4().hex[:24]}"
+
+
 def add(call: Call, kind: Kind, body: JsonObject, *, chosen_id: str | None = None, unique_key: str | None = None) -> JsonObject:
     """Store a new object.
 
     Raises:
         RefusedError: the chosen id or the lookup key is taken.
     """
-    object_id = chosen_id or f"{kind.prefix}_{call.store.next_number(kind.name):014d}"
+    object_id = chosen_id or new_id(kind.prefix)
     stored = {"id": object_id, "object": kind.name, "created": int(unix_s()), "livemode": False, **body}
     try:
         call.store.insert(kind.name, object_id, stored, external_id=external_id({**body, "id": chosen_id}), unique_key=unique_key)
@@ -201,23 +224,25 @@ def search_objects(kind: Kind, call: Call) -> Answer:
     return Answer(200, {**body, "data": [record.body for record in found]})
 
 
-def _filters(kind: Kind, call: Call) -> tuple[list[str], list[str]]:
+def _filters(kind: Kind, call: Call) -> tuple[list[str], list[Any]]:
     conditions: list[str] = []
-    values: list[str] = []
-    for name in ("customer", "product", "email"):
+    values: list[Any] = []
+    if call.first("active") is not None:
+        conditions.append("json_extract(body, '$.active') = ?")
+        values.append(call.first("active") == "true")
+    for name in ("customer", "product", "email", "subscription"):
         value = call.first(name)
         if value is not None:
             conditions.append(f"json_extract(body, '$.{name}') = ?")
             values.append(value)
-    keys = call.all("lookup_keys[]") + call.all("lookup_keys")
+    keys = call.all("lookup_keys[]") + call.all("lookup_keys") + call.all("lookup_keys[0]")
     if keys:
         conditions.append(f"json_extract(body, '$.lookup_key') IN ({', '.join('?' * len(keys))})")
         values += keys
-    if kind is SUBSCRIPTION:
-        status = call.first("status")
-        if status is None:
-            conditions.append("json_extract(body, '$.status') <> 'canceled'")
-        elif status != "all":
-            conditions.append("json_extract(body, '$.status') = ?")
-            values.append(status)
+    status = call.first("status")
+    if kind is SUBSCRIPTION and status is None:
+        conditions.append("json_extract(body, '$.status') <> 'canceled'")
+    elif status not in (None, "all"):
+        conditions.append("json_extract(body, '$.status') = ?")
+        values.append(status)
     return conditions, values

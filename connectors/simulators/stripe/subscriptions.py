@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.simulators.clock import unix_s
-from connectors.simulators.exchange import Answer, Call, Event, JsonObject, new_event_id
+from connectors.simulators.exchange import Answer, Call, JsonObject
 from connectors.simulators.store import Record
+from connectors.simulators.stripe.cards import DECLINED_METHODS, no_payment_method, payment_method
 from connectors.simulators.stripe.catalogue import find_price, new_price
 from connectors.simulators.stripe.errors import declined, invalid, missing
-from connectors.simulators.stripe.objects import CUSTOMER, SUBSCRIPTION, add, changed, checked, external_id, fetch, require
+from connectors.simulators.stripe.events import emit
+from connectors.simulators.stripe.forms import parse_pairs
+from connectors.simulators.stripe.invoices import first_invoice, is_charged, period_end
+from connectors.simulators.stripe.objects import (
+    CUSTOMER,
+    SUBSCRIPTION,
+    TAX_RATE,
+    add,
+    changed,
+    checked,
+    external_id,
+    fetch,
+    new_id,
+    require,
+)
 
-DECLINED_METHODS = frozenset({"pm_card_chargeDeclined", "pm_card_visa_chargeDeclined", "pm_card_chargeCustomerFail"})
 _INCOMPLETE = frozenset({"allow_incomplete", "default_incomplete"})
-_DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 
 
 def create_subscription(call: Call) -> Answer:
@@ -24,8 +36,10 @@ def create_subscription(call: Call) -> Answer:
     require(parameters, SUBSCRIPTION)
     customer = fetch(call, CUSTOMER, parameters["customer"], param="customer")
     items = [_item(call, each, number) for number, each in enumerate(_listed(parameters["items"]))]
-    status = _charge(parameters, customer)
-    start = int(parameters.get("backdate_start_date") or unix_s())
+    now = int(unix_s())
+    start = int(parameters.get("backdate_start_date") or now)
+    begins = max(start, int(parameters.get("trial_end") or 0))
+    status = _charge(parameters, customer, charged=begins <= now and any(map(is_charged, items)))
     body = {
         **SUBSCRIPTION.parameters,
         **parameters,
@@ -35,13 +49,15 @@ def create_subscription(call: Call) -> Answer:
         "items": {"object": "list", "data": items, "has_more": False, "total_count": len(items)},
         "start_date": start,
         "current_period_start": start,
-        "current_period_end": _period_end(start, items[0]),
+        "current_period_end": period_end(start, items[0]) if begins == start else begins,
         "canceled_at": None,
         "ended_at": None,
         "latest_invoice": None,
     }
     subscription = add(call, SUBSCRIPTION, body)
-    _emit(call, "customer.subscription.created", subscription)
+    emit(call, "customer.subscription.created", subscription)
+    if begins <= now and any(map(is_charged, items)):
+        subscription = first_invoice(call, subscription, customer)
     return Answer(200, subscription)
 
 
@@ -59,7 +75,7 @@ def update_subscription(call: Call) -> Answer:
     listed = {**record.body["items"], "data": list(items.values()), "total_count": len(items)}
     subscription = {**changed(record, parameters), "items": listed}
     call.store.replace(record, subscription)
-    _emit(call, "customer.subscription.updated", subscription)
+    emit(call, "customer.subscription.updated", subscription)
     return Answer(200, subscription)
 
 
@@ -67,10 +83,11 @@ def cancel_subscription(call: Call) -> Answer:
     """`DELETE /v1/subscriptions/<id>`: canceled at once; one that is canceled already is not found, as Stripe has it."""
     record = _live(call)
     at = int(unix_s())
-    details = call.body.get("cancellation_details")
+    given = call.body or parse_pairs(call.query)
+    details = given.get("cancellation_details")
     subscription = {**record.body, "status": "canceled", "canceled_at": at, "ended_at": at, "cancellation_details": details}
     call.store.replace(record, subscription)
-    _emit(call, "customer.subscription.deleted", subscription)
+    emit(call, "customer.subscription.deleted", subscription)
     return Answer(200, subscription)
 
 
@@ -89,9 +106,10 @@ def _listed(items: Any) -> list[JsonObject]:
 
 
 def _as_given(item: JsonObject | None) -> JsonObject:
-    return (
-        {} if item is None else {"id": item["id"], "price": item["price"]["id"], "quantity": item["quantity"], "metadata": item["metadata"]}
-    )
+    if item is None:
+        return {}
+    given = {name: item[name] for name in ("id", "quantity", "metadata")}
+    return {**given, "price": item["price"]["id"], "tax_rates": [rate["id"] for rate in item["tax_rates"]]}
 
 
 def _item(call: Call, given: JsonObject, number: int) -> JsonObject:
@@ -103,48 +121,26 @@ def _item(call: Call, given: JsonObject, number: int) -> JsonObject:
     else:
         raise invalid("parameter_missing", f"Missing required param: {where}[price].", f"{where}[price]")
     return {
-        "id": given.get("id") or f"si_{call.store.next_number('subscription_item'):014d}",
+        "id": given.get("id") or new_id("si"),
         "object": "subscription_item",
         "price": price,
         "quantity": given.get("quantity", 1),
         "metadata": given.get("metadata") or {},
+        "tax_rates": [
+            fetch(call, TAX_RATE, rate, param=f"{where}[tax_rates][{at}]").body for at, rate in enumerate(given.get("tax_rates") or [])
+        ],
     }
 
 
-def _charge(parameters: JsonObject, customer: Record) -> str:
-    if parameters.get("collection_method") == "send_invoice":
-        return "active"
-    settings = customer.body.get("invoice_settings") or {}
-    methods = (
-        parameters.get("default_payment_method"),
-        settings.get("default_payment_method"),
-        customer.body.get("payment_method"),
-        customer.body["metadata"].get("payment_method"),
-    )
-    method = next((each for each in methods if each), None)
+def _charge(parameters: JsonObject, customer: Record, *, charged: bool) -> str:
+    """The state that it begins in; refused where its first payment must not fail, and would."""
+    if parameters.get("collection_method") == "send_invoice" or not charged:
+        return "active" if charged or int(parameters.get("trial_end") or 0) <= unix_s() else "trialing"
+    method = payment_method(parameters, customer.body)
+    if method is None:
+        raise no_payment_method()
     if method not in DECLINED_METHODS:
         return "active"
     if parameters.get("payment_behavior") in _INCOMPLETE:
         return "incomplete"
     raise declined("default_payment_method")
-
-
-def _period_end(start: int, item: JsonObject) -> int:
-    recurring = item["price"].get("recurring") or {}
-    days = _DAYS.get(recurring.get("interval", "month"), 30) * int(recurring.get("interval_count") or 1)
-    return int((datetime.fromtimestamp(start, tz=UTC) + timedelta(days=days)).timestamp())
-
-
-def _emit(call: Call, event_type: str, subscription: JsonObject) -> None:
-    event_id = new_event_id("evt_")
-    request = {"id": None, "idempotency_key": call.headers.get("idempotency-key")}
-    payload = {
-        "id": event_id,
-        "object": "event",
-        "type": event_type,
-        "created": int(unix_s()),
-        "livemode": False,
-        "data": {"object": subscription},
-        "request": request,
-    }
-    call.emit(Event(event_id, event_type, subscription["id"], payload))

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from connectors.simulators.tryton.models import MODELS, Field, Type, field_of
+from connectors.simulators.tryton.fields import Field, Type
+from connectors.simulators.tryton.models import MODELS, field_of
 from connectors.simulators.tryton.values import stored
 
 Bound = tuple[str, list[Any]]

@@ -8,9 +8,11 @@ from typing import Any
 
 from connectors.simulators.exchange import JsonObject
 from connectors.simulators.store import Record, Store
+from connectors.simulators.tryton.book_values import BOOK_VALUES
 from connectors.simulators.tryton.domains import condition, order_by
 from connectors.simulators.tryton.errors import not_found
-from connectors.simulators.tryton.models import Field, Type, field_of
+from connectors.simulators.tryton.fields import Field, Type
+from connectors.simulators.tryton.models import field_of
 from connectors.simulators.tryton.values import decimal, shown
 
 DEFAULT_FIELDS = ("rec_name",)
@@ -22,16 +24,18 @@ class Reader:
     Args:
         store: which.
         active_test: whether searches leave inactive records out.
+        company: whose values are read, of fields that have one for each company.
     """
 
-    def __init__(self, store: Store, *, active_test: bool = True) -> None:
-        self._store = store
+    def __init__(self, store: Store, *, active_test: bool = True, company: int | None = None) -> None:
+        self.store = store
+        self.company = company
         self._active_test = active_test
 
     def find(self, model: str, domain: Any, *, order: Any = None, limit: int | None = None, offset: int = 0) -> list[Record]:
         """Records by domain and order; see `domains` for what it raises."""
         where, values = condition(model, domain, active_test=self._active_test)
-        return self._store.find(model, where, values, order=order_by(model, order), limit=limit, offset=offset)
+        return self.store.find(model, where, values, order=order_by(model, order), limit=limit, offset=offset)
 
     def one(self, model: str, record_id: int) -> JsonObject:
         """The body of a record.
@@ -39,7 +43,7 @@ class Reader:
         Raises:
             RefusedError: there is none: 404.
         """
-        record = self._store.get(model, str(record_id))
+        record = self.store.get(model, str(record_id))
         if record is None:
             raise not_found()
         return record.body
@@ -81,19 +85,20 @@ class Reader:
             for tax in line.get("taxes") or []:
                 bases[tax] = bases.get(tax, Decimal(0)) + self.line_amount(line)
         amounts = (base * Decimal(self.one("account.tax", tax).get("rate") or 0) for tax, base in bases.items())
-        return sum((self._rounded(sale, amount) for amount in amounts), Decimal(0))
+        return sum((self.rounded(sale, amount) for amount in amounts), Decimal(0))
 
     def line_amount(self, line: JsonObject) -> Decimal:
         """Quantity by price, rounded as the sale's currency is."""
         amount = Decimal(str(line.get("quantity") or 0)) * Decimal(line.get("unit_price") or 0)
-        return self._rounded(self.one("sale.sale", line["sale"]), amount)
+        return self.rounded(self.one("sale.sale", line["sale"]), amount)
 
     def lines(self, sale: JsonObject) -> list[JsonObject]:
         """The lines of a sale, in order."""
-        return [record.body for record in self._store.find("sale.line", "json_extract(body, '$.sale') = ?", (sale["id"],))]
+        return [record.body for record in self.store.find("sale.line", "json_extract(body, '$.sale') = ?", (sale["id"],))]
 
-    def _rounded(self, sale: JsonObject, amount: Decimal) -> Decimal:
-        rounding = Decimal(self.one("currency.currency", sale["currency"])["rounding"])
+    def rounded(self, priced: JsonObject, amount: Decimal) -> Decimal:
+        """An amount as the currency of a sale or an invoice is rounded."""
+        rounding = Decimal(self.one("currency.currency", priced["currency"])["rounding"])
         return amount.quantize(rounding, rounding=ROUND_HALF_EVEN)
 
     def _value(self, model: str, body: JsonObject, name: str, rests: set[str]) -> Any:
@@ -104,7 +109,7 @@ class Reader:
         if name == "rec_name":
             return self.name(model, body)
         if field.type is Type.COMPUTED:
-            return decimal(_COMPUTED[model, name](self, body))
+            return _COMPUTED[model, name](self, body)
         if rests:
             return self._expanded(field, self._raw(field, body, name), rests)
         return shown(field, self._raw(field, body, name))
@@ -113,7 +118,7 @@ class Reader:
         if field.type is not Type.ONE2MANY:
             return body.get(name)
         where = f"json_extract(body, '$.{field.inverse}') = ?"
-        children = self._store.find(field.target, where, (body["id"],))
+        children = self.store.find(field.target, where, (body["id"],))
         return [child.body["id"] for child in children if child.body.get("active", True)]
 
     def _expanded(self, field: Field, value: Any, rests: set[str]) -> Any:
@@ -169,6 +174,14 @@ def _amount_name(reader: Reader, line: JsonObject) -> str:
     return f"{quantity:.{unit['digits']}f}\u00a0{unit['symbol']}"
 
 
+def _invoice_name(_reader: Reader, body: JsonObject) -> str:
+    return _sale_name(_reader, body)
+
+
+def _statement_line_name(reader: Reader, body: JsonObject) -> str:
+    return str(reader.one("account.statement", body["statement"])["name"])
+
+
 _NAMES: Mapping[str, Any] = {
     "company.company": _company_name,
     "party.party": _party_name,
@@ -177,10 +190,13 @@ _NAMES: Mapping[str, Any] = {
     "product.product": _product_name,
     "sale.sale": _sale_name,
     "sale.line": _line_name,
+    "account.invoice": _invoice_name,
+    "account.statement.line": _statement_line_name,
 }
 _COMPUTED: Mapping[tuple[str, str], Any] = {
-    ("sale.sale", "untaxed_amount"): Reader.untaxed,
-    ("sale.sale", "tax_amount"): Reader.tax,
-    ("sale.sale", "total_amount"): lambda reader, body: reader.untaxed(body) + reader.tax(body),
-    ("sale.line", "amount"): Reader.line_amount,
+    ("sale.sale", "untaxed_amount"): lambda reader, body: decimal(reader.untaxed(body)),
+    ("sale.sale", "tax_amount"): lambda reader, body: decimal(reader.tax(body)),
+    ("sale.sale", "total_amount"): lambda reader, body: decimal(reader.untaxed(body) + reader.tax(body)),
+    ("sale.line", "amount"): lambda reader, body: decimal(reader.line_amount(body)),
+    **BOOK_VALUES,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from connectors.simulators.tryton.reader import Reader
 # Tryton derives something of these right after their creation, by a write; every other record has no write_date until it is changed.
 WRITTEN_AT_CREATION = frozenset({"party.party", "product.product"})
 _OF_A_LINE = ("quantity", "unit_price")
+_PRICED = frozenset({"sale.sale", "account.invoice", "account.invoice.line"})
 
 
 def before_create(store: Store, model: str, body: JsonObject, context: Mapping[str, Any]) -> None:
@@ -23,7 +24,7 @@ def before_create(store: Store, model: str, body: JsonObject, context: Mapping[s
         body["company"] = context.get("company")
     if model == "party.party" and not body.get("code"):
         body["code"] = str(store.next_number("party.party.code"))
-    if model == "sale.sale" and body.get("currency") is None and body.get("company") is not None:
+    if model in _PRICED and body.get("currency") is None and body.get("company") is not None:
         company = store.get("company.company", str(body["company"]))
         body["currency"] = company.body["currency"] if company else None
     if model == "product.product":
@@ -52,6 +53,8 @@ def check(reader: Reader, model: str, body: JsonObject) -> None:
         _check_sale(reader, body)
     elif model == "sale.line" and body["type"] == "line":
         _check_line(reader, body)
+    elif model in _BOOK_CHECKS:
+        _BOOK_CHECKS[model](reader, body)
 
 
 def outside_domain(reader: Reader, model: str, body: JsonObject, name: str) -> Exception:
@@ -89,9 +92,61 @@ def _check_line(reader: Reader, line: JsonObject) -> None:
         raise outside_domain(reader, "sale.line", line, "taxes")
 
 
+def check_modifiable(reader: Reader, model: str, body: JsonObject, names: Collection[str]) -> None:
+    """Raises RefusedError where a record stands in the books and a field is no mere description."""
+    if model == "account.invoice" and body["state"] in {"posted", "paid"} and not _DESCRIPTIONS.issuperset(names):
+        raise refused(f'You cannot modify invoice "{reader.name(model, body)}" because it is posted, paid or cancelled.')
+
+
+def _check_invoice(reader: Reader, invoice: JsonObject) -> None:
+    if reader.one("party.address", invoice["invoice_address"])["party"] != invoice["party"]:
+        raise outside_domain(reader, "account.invoice", invoice, "invoice_address")
+    if reader.one("account.account", invoice["account"])["company"] != invoice["company"]:
+        raise outside_domain(reader, "account.invoice", invoice, "account")
+
+
+def _check_invoice_line(reader: Reader, line: JsonObject) -> None:
+    for name in ("quantity", "unit_price", "account"):
+        if line["type"] == "line" and line.get(name) is None:
+            label, record = field_of("account.invoice.line", name).label, line.get("description") or line["id"]
+            raise refused(f'A value is required for field "{label}" in record "{record}" of "Account Invoice Line".')
+    if line.get("account") is not None and reader.one("account.account", line["account"])["company"] != line["company"]:
+        raise outside_domain(reader, "account.invoice.line", line, "account")
+
+
+def _check_invoice_tax(reader: Reader, tax: JsonObject) -> None:
+    company = reader.one("account.invoice", tax["invoice"])["company"]
+    for name in ("account", "tax"):
+        if tax.get(name) is not None and reader.one(field_of("account.invoice.tax", name).target, tax[name])["company"] != company:
+            raise outside_domain(reader, "account.invoice.tax", tax, name)
+
+
+def _check_statement_line(reader: Reader, line: JsonObject) -> None:
+    """A draft pays an invoice that is posted, of the party and in the currency of the statement."""
+    statement = reader.one("account.statement", line["statement"])
+    model, _, identity = (line.get("related_to") or "").partition(",")
+    if statement["state"] != "draft" or model != "account.invoice":
+        return
+    invoice = reader.one(model, int(identity))
+    currency = reader.one("account.statement.journal", statement["journal"])["currency"]
+    fits = (invoice["company"], invoice["currency"], invoice["party"]) == (statement["company"], currency, line["party"])
+    if not fits or invoice["state"] != "posted" or invoice["account"] != line["account"]:
+        name = reader.name(model, invoice)
+        raise refused(not_in_domain(name, "account.statement.line", "related_to", str(statement["name"])))
+
+
+_BOOK_CHECKS: Mapping[str, Callable[[Reader, JsonObject], None]] = {
+    "account.invoice": _check_invoice,
+    "account.invoice.line": _check_invoice_line,
+    "account.invoice.tax": _check_invoice_tax,
+    "account.statement.line": _check_statement_line,
+}
+_DESCRIPTIONS = frozenset({"description", "comment", "reference"})
+
+
 def _check_digits(reader: Reader, model: str, body: JsonObject) -> None:
     limits = {name: field.digits for name, field in MODELS[model].fields.items() if field.digits is not None and not field.through}
-    if model == "sale.line" and body.get("unit") is not None:
+    if model in {"sale.line", "account.invoice.line"} and body.get("unit") is not None:
         limits["quantity"] = reader.one("product.uom", body["unit"])["digits"]
     for name, digits in limits.items():
         value = body.get(name)

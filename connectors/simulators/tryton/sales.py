@@ -34,8 +34,8 @@ _BUTTONS: Mapping[str, _Button] = {
 _DELETABLE = frozenset({"draft", "cancelled"})
 
 
-def press(store: Store, model: str, record: Record, button: str) -> JsonObject:
-    """Press a button on a record.
+def press(reader: Reader, record: Record, button: str, _context: Mapping[str, object]) -> JsonObject:
+    """Press a button on a sale.
 
     Returns:
         Its new body.
@@ -43,10 +43,9 @@ def press(store: Store, model: str, record: Record, button: str) -> JsonObject:
     Raises:
         RefusedError: there is no such button, or it cannot be pressed in this state.
     """
-    if model != SALE or button not in _BUTTONS:
+    if button not in _BUTTONS:
         raise forbidden()
-    sale = record.body
-    reader = Reader(store)
+    sale, store = record.body, reader.store
     if sale["state"] not in _BUTTONS[button].allowed_in or (button == "quote" and not reader.lines(sale)):
         raise refused(f'You can not call "{button}" on "{reader.name(SALE, sale)}" of "Sale".')
     changes: JsonObject = {"state": _BUTTONS[button].leads_to}
@@ -59,10 +58,14 @@ def press(store: Store, model: str, record: Record, button: str) -> JsonObject:
     return Writer(store, {}).replace(record, changes)
 
 
-def check_deletable(reader: Reader, sale: JsonObject) -> None:
-    """Raises RefusedError where a sale must be cancelled first."""
+def delete(reader: Reader, record: Record) -> None:
+    """Delete a sale with its lines; raises RefusedError where it must be cancelled first."""
+    sale = record.body
     if sale["state"] not in _DELETABLE:
         raise refused(f'To delete sale "{reader.name(SALE, sale)}" you must cancel it.')
+    for line in reader.find("sale.line", [["sale", "=", sale["id"]]]):
+        reader.store.delete(line)
+    reader.store.delete(record)
 
 
 def process_confirmed(store: Store) -> None:
@@ -70,7 +73,7 @@ def process_confirmed(store: Store) -> None:
     before = (now() - PROCESSING_AFTER).replace(tzinfo=None).isoformat(timespec="microseconds")
     where = "json_extract(body, '$.state') = 'confirmed' AND json_extract(body, '$.write_date') <= ?"
     for record in store.find(SALE, where, (before,)):
-        press(store, SALE, record, "process")
+        press(Reader(store), record, "process", {})
 
 
 def _quoted(store: Store, reader: Reader, sale: JsonObject) -> JsonObject:

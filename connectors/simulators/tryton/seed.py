@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
+from datetime import date
 from typing import Any
 
 from connectors.simulators.landscape import Landscape, LegalEntity, landscape
 from connectors.simulators.store import Store
 from connectors.simulators.tryton.writer import Writer
 
+COLLECTIONS = "Billing collections"
+_CATEGORY = "Cloud services"
+_DUNNING_PROCEDURE = "Payment failed"
 _CURRENCIES = {"EUR": "Euro", "NOK": "Norwegian Krone", "USD": "US Dollar"}
 _COUNTRIES = {"NO": "Norway", "US": "United States"}
-_ACCOUNTS = {"receivable": ("1500", "Main Receivable"), "revenue": ("3000", "Main Revenue"), "tax": ("2700", "Main Tax")}
+# As in the universal chart of accounts that Tryton brings along.
+_ACCOUNTS = {
+    "receivable": ("1.2.1", "Accounts, Notes And Loans Receivable", {"reconcile": True, "party_required": True}),
+    "collections": ("1.1.9", COLLECTIONS, {}),
+    "revenue": ("4.1.1", "Goods", {}),
+    "tax": ("6.3.6", "Non-Deductible VAT (GST)", {}),
+}
+_JOURNALS = {"revenue": ("REV", "Revenue"), "cash": ("CASH", "Cash"), "statement": ("STATEMENT", "Statement")}
+_FISCAL_YEARS = range(2025, 2031)
 
 
 def seed_landscape(store: Store) -> None:
@@ -41,14 +54,41 @@ class _Seed:
             self._add("currency.currency", code, name=name, code=code)
         for unit in self._world.units:
             self._add("product.uom", unit.code, name=unit.code, symbol=unit.symbol, digits=unit.digits)
+        for kind, (code, name) in _JOURNALS.items():
+            self._add("account.journal", kind, name=name, code=code, type=kind)
+        self._add("account.configuration", "1")
+        self._add("product.category", _CATEGORY, name=_CATEGORY, accounting=True)
+        self._add("account.dunning.procedure", _DUNNING_PROCEDURE, name=_DUNNING_PROCEDURE, levels=[["create", [{}]]])
         for term in self._world.payment_terms:
             self._add("account.invoice.payment_term", term.code, name=term.code, description=term.name)
 
     def _company(self, entity: LegalEntity) -> None:
         party = self._add("party.party", entity.code, name=entity.name, code=entity.code)
         company = self._add("company.company", entity.code, party=party, currency=self._ids["currency.currency", entity.currency])
-        for role, (code, name) in _ACCOUNTS.items():
-            self._add("account.account", f"{entity.code}:{role}", name=name, code=code, company=company)
+        for role, (code, name, kind) in _ACCOUNTS.items():
+            self._add("account.account", f"{entity.code}:{role}", name=name, code=code, company=company, **kind)
+        account = {role: self._ids["account.account", f"{entity.code}:{role}"] for role in _ACCOUNTS}
+        default = {"company": company, "default_account_receivable": account["receivable"]}
+        self._add("account.configuration.default_account", entity.code, **default)
+        category = self._ids["product.category", _CATEGORY]
+        self._add("product.category.account", entity.code, category=category, company=company, account_revenue=account["revenue"])
+        self._collections(company, account["collections"])
+        for year in _FISCAL_YEARS:
+            self._fiscal_year(company, year)
+
+    def _collections(self, company: int, account: int) -> None:
+        journal = self._ids["account.journal", "statement"]
+        for code in _CURRENCIES:
+            values = {"journal": journal, "company": company, "account": account, "currency": self._ids["currency.currency", code]}
+            self._add("account.statement.journal", f"{company}:{code}", name=f"{COLLECTIONS} {code}", validation="amount", **values)
+
+    def _fiscal_year(self, company: int, year: int) -> None:
+        span = {"start_date": date(year, 1, 1), "end_date": date(year, 12, 31)}
+        identity = self._add("account.fiscalyear", f"{company}:{year}", name=str(year), company=company, **span)
+        for month in range(1, 13):
+            first, last = date(year, month, 1), date(year, month, monthrange(year, month)[1])
+            name = f"{first:%Y-%m}"
+            self._add("account.period", f"{company}:{name}", name=name, start_date=first, end_date=last, fiscalyear=identity)
 
     def _taxes(self) -> None:
         for tax in self._world.tax_codes:
@@ -70,7 +110,8 @@ class _Seed:
         for product in self._world.products:
             unit = self._ids["product.uom", product.unit]
             values = {"name": product.name, "code": product.sku, "type": "service", "salable": True, "list_price": product.prices["USD"]}
-            template = self._add("product.template", product.sku, default_uom=unit, sale_uom=unit, **values)
+            category = self._ids["product.category", _CATEGORY]
+            template = self._add("product.template", product.sku, default_uom=unit, sale_uom=unit, account_category=category, **values)
             self._add("product.product", product.sku, template=template)
 
     def _customers(self) -> None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from connectors.simulators.exchange import JsonObject, UnreadableError
-from connectors.simulators.tryton.models import Field, Type
+from connectors.simulators.tryton.fields import Field, Type
 
 _MOMENT = ("year", "month", "day", "hour", "minute", "second", "microsecond")
 
@@ -73,7 +73,7 @@ def shown(field: Field, value: Any) -> Any:
         case Type.NUMERIC:
             return decimal(value)
         case Type.DATE:
-            return {"__class__": "date", **_parts(date.fromisoformat(value), 3)}
+            return wire_date(date.fromisoformat(value))
         case Type.DATETIME:
             return {"__class__": "datetime", **_parts(datetime.fromisoformat(value), 7)}
         case _:
@@ -83,6 +83,11 @@ def shown(field: Field, value: Any) -> Any:
 def decimal(value: Decimal | str) -> JsonObject:
     """A decimal on the wire."""
     return {"__class__": "Decimal", "decimal": str(value)}
+
+
+def wire_date(day: date) -> JsonObject:
+    """A date on the wire."""
+    return {"__class__": "date", **_parts(day, 3)}
 
 
 def _parts(moment: date, count: int) -> JsonObject:

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 from connectors.simulators.exchange import Answer, Call, Endpoint, Handler, JsonObject, Vendor, do_nothing, read
 from connectors.simulators.store import Record
+from connectors.simulators.tryton import invoices, periods, sales, statements
 from connectors.simulators.tryton.domains import DomainError
-from connectors.simulators.tryton.errors import crashed, failure, not_found
+from connectors.simulators.tryton.errors import crashed, failure, forbidden, not_found
 from connectors.simulators.tryton.models import INDEXED, MODELS
 from connectors.simulators.tryton.reader import DEFAULT_FIELDS, Reader
-from connectors.simulators.tryton.sales import SALE, check_deletable, press, process_confirmed
+from connectors.simulators.tryton.rules import check_modifiable
+from connectors.simulators.tryton.sales import process_confirmed
 from connectors.simulators.tryton.seed import seed_landscape
 from connectors.simulators.tryton.values import parse_wire, revive
 from connectors.simulators.tryton.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """What a model's records go through: their buttons, and what must be so before one is deleted."""
+
+    press: Callable[[Reader, Record, str, JsonObject], JsonObject]
+    delete: Callable[[Reader, Record], None] | None = None
+
+
+_LIVES: Mapping[str, _Life] = {
+    "sale.sale": _Life(sales.press, sales.delete),
+    "account.invoice": _Life(invoices.press, invoices.delete),
+    "account.statement": _Life(statements.press, statements.delete),
+    "account.period": _Life(periods.press),
+}
 
 
 def vendor(*, seeded: bool) -> Vendor:
@@ -48,7 +67,8 @@ def vendor(*, seeded: bool) -> Vendor:
 
 def search(call: Call) -> Answer:
     """`GET .../<model>?d=&o=&s=&p=&f=`."""
-    model, reader = _model(call), Reader(call.store, active_test=bool(_context(call).get("active_test", True)))
+    context = _context(call)
+    model, reader = _model(call), Reader(call.store, active_test=bool(context.get("active_test", True)), company=context.get("company"))
     limit = call.first("s")
     found = reader.find(
         model,
@@ -62,7 +82,7 @@ def search(call: Call) -> Answer:
 
 def read_one(call: Call) -> Answer:
     """`GET .../<model>/<id>?f=`."""
-    model, reader = _model(call), Reader(call.store)
+    model, reader = _model(call), _reader(call)
     return Answer(200, reader.read(model, reader.one(model, int(call.parts["id"])), _paths(call)))
 
 
@@ -77,24 +97,28 @@ def create(call: Call) -> Answer:
 def update(call: Call) -> Answer:
     """`PUT .../<model>/<id>?f=` with the values to change."""
     record = _active(call)
+    check_modifiable(Reader(call.store), record.kind, record.body, call.body)
     return _shown(call, record.kind, Writer(call.store, _context(call)).write(record.kind, record, call.body))
 
 
 def delete(call: Call) -> Answer:
     """`DELETE .../<model>/<id>`: 204."""
     record = _active(call)
-    if record.kind == SALE:
-        check_deletable(Reader(call.store), record.body)
-        for line in Reader(call.store).find("sale.line", [["sale", "=", record.body["id"]]]):
-            call.store.delete(line)
-    call.store.delete(record)
+    life = _LIVES.get(record.kind)
+    if life is not None and life.delete is not None:
+        life.delete(Reader(call.store), record)
+    else:
+        call.store.delete(record)
     return Answer(204)
 
 
 def push_button(call: Call) -> Answer:
     """`POST .../<model>/<id>/<button>?f=`."""
     record = _active(call)
-    return _shown(call, record.kind, press(call.store, record.kind, record, call.parts["button"]))
+    life = _LIVES.get(record.kind)
+    if life is None:
+        raise forbidden()
+    return _shown(call, record.kind, life.press(Reader(call.store), record, call.parts["button"], _context(call)))
 
 
 def _as_tryton(handler: Callable[[Call], Answer]) -> Handler:
@@ -129,7 +153,11 @@ def _active(call: Call) -> Record:
 
 
 def _shown(call: Call, model: str, body: JsonObject) -> Answer:
-    return Answer(200, Reader(call.store).read(model, body, _paths(call)))
+    return Answer(200, _reader(call).read(model, body, _paths(call)))
+
+
+def _reader(call: Call) -> Reader:
+    return Reader(call.store, company=_context(call).get("company"))
 
 
 def _paths(call: Call) -> list[str]:

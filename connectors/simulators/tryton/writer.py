@@ -9,7 +9,8 @@ from connectors.simulators.clock import now
 from connectors.simulators.exchange import JsonObject
 from connectors.simulators.store import DuplicateError, Record, Store
 from connectors.simulators.tryton.errors import crashed, not_found, refused
-from connectors.simulators.tryton.models import MODELS, Field, Type, field_of
+from connectors.simulators.tryton.fields import Field, Type
+from connectors.simulators.tryton.models import MODELS, field_of
 from connectors.simulators.tryton.reader import Reader
 from connectors.simulators.tryton.rules import WRITTEN_AT_CREATION, after_change, before_create, check, not_in_domain
 from connectors.simulators.tryton.values import stored
@@ -94,18 +95,16 @@ class Writer:
         return own
 
     def _insert(self, model: str, body: JsonObject) -> None:
-        table = MODELS[model]
-        unique = body.get(table.unique) if table.unique else None
-        known_by = body.get(table.known_by)
+        known_by = body.get(MODELS[model].known_by)
+        external_id = None if known_by is None else str(known_by)
         try:
-            self._store.insert(model, str(body["id"]), body, external_id=None if known_by is None else str(known_by), unique_key=unique)
+            self._store.insert(model, str(body["id"]), body, external_id=external_id, unique_key=_unique_key(model, body))
         except DuplicateError as error:
             raise _not_unique(model) from error
 
     def _replace(self, model: str, record: Record, body: JsonObject) -> None:
-        unique = MODELS[model].unique
         try:
-            self._store.replace(record, body, unique_key=body.get(unique) if unique else None)
+            self._store.replace(record, body, unique_key=_unique_key(model, body))
         except DuplicateError as error:
             raise _not_unique(model) from error
 
@@ -171,8 +170,24 @@ def _linked(before: list[int], commands: Any) -> list[int]:
     return linked
 
 
+def _unique_key(model: str, body: JsonObject) -> str | None:
+    """What may come once: the value of one field, or of several together."""
+    table = MODELS[model]
+    if table.unique:
+        value = body.get(table.unique)
+        return None if value is None else str(value)
+    applies = table.once and (table.once_where is None or body.get(table.once_where[0]) == table.once_where[1])
+    values = [body.get(name) for name in table.once]
+    return "|".join(map(str, values)) if applies and None not in values else None
+
+
 def _not_unique(model: str) -> Exception:
     table = MODELS[model]
+    if table.once:
+        name = model.replace(".", "_")
+        return crashed(f"UNIQUE constraint failed: {', '.join(f'{name}.{field}' for field in table.once)}")
+    if model == "account.dunning":
+        return refused("Line can be used only once on dunning.")
     return refused(f"The {table.unique} on {table.label.lower()} must be unique.")
 
 

@@ -12,13 +12,17 @@ from integration_fabric.apps.terminal import ERR, Json, answer, table, tell
 from integration_fabric.wiring import local_systems
 from integration_fabric.wiring.contracts import apply_topics, push_schemas
 from integration_fabric.wiring.health import Check, check_all, read_status
-from integration_fabric.wiring.local_systems import Landscape
+from integration_fabric.wiring.local_store import Store
+from integration_fabric.wiring.local_vendors import Landscape
 from integration_fabric.wiring.settings import load
 
 
 def up(
     *,
     systems: Annotated[Landscape, typer.Option(help="Which systems play the roles beside Kafka.")] = Landscape.NONE,
+    store: Annotated[
+        Store | None, typer.Option(help="Where effects and processes are kept; by default where they were, at first in SQLite.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what earlier runs left in the store and the systems.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -30,7 +34,7 @@ def up(
             status.update(line)
             tell(line)
 
-        running = local_systems.up(systems, progress, fresh=fresh)
+        running = local_systems.up(systems, progress, fresh=fresh, store=store)
         settings = load()
         progress("making topics")
         made = sum(item.state == "made" for item in apply_topics(settings))
@@ -39,18 +43,17 @@ def up(
     took_s = time.monotonic() - began
     document = {
         "bootstrap": running.bootstrap,
-        "simulators": running.simulators_url,
-        "erp": running.erp_url,
+        "store": running.store.value,
+        "systems": {playing.name: {"role": playing.role, "url": playing.url} for playing in running.systems},
         "topics_made": made,
         "schemas_registered": pushed,
         "took_s": round(took_s, 1),
     }
 
     def show(out: Console) -> None:
-        out.print(f"[green]ready[/] in {took_s:.1f} s: Kafka at [bold]{running.bootstrap}[/]")
-        for name, url in (("simulators", running.simulators_url), ("Tryton", running.erp_url)):
-            if url:
-                out.print(f"{name} at [bold]{url}[/]")
+        out.print(f"[green]ready[/] in {took_s:.1f} s: Kafka at [bold]{running.bootstrap}[/], store on {running.store}")
+        for playing in running.systems:
+            out.print(f"{playing.role} is played by {playing.name} at [bold]{playing.url}[/]")
         out.print(
             "[dim]next: `fabric worker run all`, `fabric gateway run`, or `fabric demo` for the whole story; `fabric down` stops it[/]"
         )

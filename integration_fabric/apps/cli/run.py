@@ -14,6 +14,7 @@ from integration_fabric.apps.terminal import tell
 from integration_fabric.apps.worker import run_worker
 from integration_fabric.telemetry import logs
 from integration_fabric.wiring import landscape
+from integration_fabric.wiring.local_store import Store
 from integration_fabric.wiring.settings import load
 
 worker = typer.Typer(help="Workers: subscribers, pollers and timers.", no_args_is_help=True)
@@ -45,8 +46,9 @@ def demo(
     *,
     quotes: Annotated[int, typer.Option(help="How many quotes are approved.", min=5, max=500)] = 20,
     simulated: Annotated[bool, typer.Option("--simulated", help="Simulate the ERP too, instead of running a real Tryton.")] = False,
+    store: Annotated[Store, typer.Option(help="Where effects and processes are kept.")] = Store.SQLITE,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget a local landscape that `fabric up` made, too.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end, to look around.")] = False,
 ) -> None:
     """Start everything, approve quotes, break something, show how each goes on, and count what the systems hold."""
-    raise typer.Exit(run_demo(quotes=quotes, simulated=simulated, keep=keep, fresh=fresh))
+    raise typer.Exit(run_demo(quotes=quotes, simulated=simulated, keep=keep, fresh=fresh, store=store))

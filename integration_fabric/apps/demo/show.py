@@ -20,7 +20,8 @@ from integration_fabric.process_engine.state import StepStatus
 from integration_fabric.wiring import local_systems
 from integration_fabric.wiring.contracts import apply_topics, push_schemas
 from integration_fabric.wiring.drivers import open_drivers
-from integration_fabric.wiring.local_systems import Landscape
+from integration_fabric.wiring.local_store import Store
+from integration_fabric.wiring.local_vendors import Landscape
 from integration_fabric.wiring.operations import open_instances, read_balances
 from integration_fabric.wiring.settings import Settings, load
 
@@ -40,13 +41,13 @@ SETTLE_TRIES = 40
 SETTLE_PAUSE_S = 0.25
 
 
-def run_demo(*, quotes: int, simulated: bool, keep: bool, fresh: bool) -> int:
+def run_demo(*, quotes: int, simulated: bool, keep: bool, fresh: bool, store: Store) -> int:
     """Run the demo. Returns the exit code: 0 if every count is right and every sum even. Raises UsageProblem."""
     out = Console(highlight=False)
     began = time.monotonic()
     local_systems.check_disposable(fresh=fresh)
     local_systems.stop_workers(tell)
-    local_systems.up(Landscape.SIMULATORS if simulated else Landscape.TRYTON, tell, fresh=True, purpose="demo")
+    local_systems.up(Landscape.SIMULATORS if simulated else Landscape.TRYTON, tell, fresh=True, purpose="demo", store=store)
     settings = load()
     apply_topics(settings)
     push_schemas(settings)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message as KafkaMessage, Producer
@@ -14,6 +15,7 @@ from integration_fabric.backends.kafka.client import make_client, reason
 from integration_fabric.messages.envelope import Envelope, to_headers
 from integration_fabric.messages.errors import Unavailable
 from integration_fabric.runtime.ports import Codec
+from integration_fabric.runtime.records import Outgoing
 
 DELIVER_WITHIN = timedelta(seconds=30)
 CLOSE_WITHIN = timedelta(seconds=5)
@@ -65,34 +67,43 @@ class KafkaPublisher:
             values.extend(self._codec.encode(envelope.body) for envelope in envelopes[start : start + TURN])
             await asyncio.sleep(0)
         if values:
-            await self._send(envelopes, values)
+            await self._send(_encoded(self._codec, envelopes, values), len(values), envelopes[0].body.topic)
+
+    async def put(self, records: Sequence[Outgoing]) -> None:
+        """Publish records as they are. Raises Unavailable as `publish`."""
+        if records:
+            plain = (_Record(record.topic, record.key, record.value, list(record.headers)) for record in records)
+            await self._send(plain, len(records), records[0].topic)
 
     async def close(self) -> None:
         """Wait for what is under way, a few seconds at most, and end."""
         await asyncio.to_thread(self._sender.close, CLOSE_WITHIN.total_seconds())
 
-    async def _send(self, envelopes: Sequence[Envelope], values: Sequence[bytes]) -> None:
+    async def _send(self, records: Iterator[_Record], count: int, first_topic: str) -> None:
         if self._sender.is_broken:
             broken, self._sender = self._sender, _Sender(self._config)
             await asyncio.to_thread(broken.close, 0.0)
-        batch = _Batch(len(values), asyncio.get_running_loop())
+        batch = _Batch(count, asyncio.get_running_loop())
         try:
             async with asyncio.timeout(self._deliver_within_s + _REPORT_GRACE_S):
-                for start in range(0, len(values), TURN):
-                    turn = slice(start, start + TURN)
-                    await self._produce(zip(envelopes[turn], values[turn], strict=True), batch)
+                for _ in range(0, count, TURN):
+                    await self._produce(islice(records, TURN), batch)
                     await asyncio.sleep(0)
                 await batch.done
         except TimeoutError as error:
-            raise Unavailable(f"{envelopes[0].body.topic}: not acknowledged within {self._deliver_within_s:g} s") from error
+            raise Unavailable(f"{first_topic}: not acknowledged within {self._deliver_within_s:g} s") from error
 
-    async def _produce(self, pairs: Iterable[tuple[Envelope, bytes]], batch: _Batch) -> None:
-        """Headers are made here and not before: ten for each record, kept for a large batch, keep the garbage collector busy."""
-        for envelope, value in pairs:
-            body = envelope.body
-            headers = to_headers(envelope, dataschema=self._codec.dataschema(type(body)))
-            while not self._sender.produce(_Record(body.topic, body.key.encode(), value, headers), batch):
+    async def _produce(self, records: Iterable[_Record], batch: _Batch) -> None:
+        for record in records:
+            while not self._sender.produce(record, batch):
                 await asyncio.to_thread(self._sender.wait_for_room)
+
+
+def _encoded(codec: Codec, envelopes: Sequence[Envelope], values: Sequence[bytes]) -> Iterator[_Record]:
+    """Headers are made here and not before: ten for each record, kept for a large batch, keep the garbage collector busy."""
+    for envelope, value in zip(envelopes, values, strict=True):
+        body = envelope.body
+        yield _Record(body.topic, body.key.encode(), value, to_headers(envelope, dataschema=codec.dataschema(type(body))))
 
 
 _NO_TOPIC = {KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART}  # noqa: SLF001 - the library's own name for it
@@ -100,8 +111,8 @@ _NO_TOPIC = {KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART}  # noq
 
 class _Record(NamedTuple):
     topic: str
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
     headers: list[tuple[str, bytes]]
 
 

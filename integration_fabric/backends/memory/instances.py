@@ -8,6 +8,7 @@ from datetime import datetime
 
 from integration_fabric.backends.memory.store import MemoryStore
 from integration_fabric.canonical.entities import EntityRef
+from integration_fabric.messages.base import Event
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.ids import MessageId
 from integration_fabric.process_engine.ports import Decide, Desk, DueTimer, InstanceRow, Instances
@@ -43,6 +44,7 @@ class MemoryInstances(Instances):
         self.by_id: dict[str, Instance] = {}
         self.commands: dict[MessageId, str] = {}
         self.changes: dict[tuple[str, EntityRef], datetime] = {}
+        self.early: dict[tuple[str, str, str], tuple[Event, datetime]] = {}
         self._timers: dict[tuple[str, str], _Armed] = {}
         self._inbox: dict[tuple[str, str], _Done] = {}
 
@@ -148,6 +150,23 @@ class MemoryDesk(Desk):
     def note_change(self, ref: EntityRef, at: datetime) -> None:
         """Remember that it changed."""
         self.instances.store.put(self.instances.changes, (self.process, ref), at)
+
+    def keep_early(self, key: str, message_id: MessageId, event: Event, *, until: datetime) -> None:
+        """Keep it, and let go of what was kept for too long."""
+        store, early = self.instances.store, self.instances.early
+        for kept, (_, gone_at) in list(early.items()):
+            if kept[0] == self.process and gone_at < store.clock.now():
+                store.drop(early, kept)
+        store.put(early, (self.process, key, message_id), (event, until))
+
+    def take_early(self, key: str) -> Sequence[Event]:
+        """Take them out."""
+        early = self.instances.early
+        mine = [kept for kept in early if kept[:2] == (self.process, key)]
+        found = [early[kept][0] for kept in mine]
+        for kept in mine:
+            self.instances.store.drop(early, kept)
+        return found
 
     def save(self, instance: Instance, *, sent: Sequence[MessageId], timers: Sequence[Timer]) -> None:
         """Keep it."""

@@ -10,6 +10,7 @@ from integration_fabric.messages.envelope import Envelope
 from integration_fabric.messages.errors import Unavailable
 from integration_fabric.runtime.envelopes import encode_envelope
 from integration_fabric.runtime.ports import Codec, Publisher
+from integration_fabric.runtime.records import Outgoing
 
 
 class MemoryPublisher(Publisher):
@@ -25,7 +26,10 @@ class MemoryPublisher(Publisher):
 
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
         """Publish all of them."""
-        records = [encode_envelope(envelope, self._codec) for envelope in envelopes]
+        await self.put([encode_envelope(envelope, self._codec) for envelope in envelopes])
+
+    async def put(self, records: Sequence[Outgoing]) -> None:
+        """Publish records as they are."""
         missing = {record.topic for record in records}.difference(self._broker.topics())
         if missing:
             raise Unavailable(

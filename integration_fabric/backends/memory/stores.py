@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from integration_fabric.backends.memory.store import MemoryStore
 from integration_fabric.canonical.ports import CrossReferences
-from integration_fabric.connector_kit.ports import Cursors
+from integration_fabric.connector_kit.ports import RECEIPTS_KEPT, Cursors, Receipt, Receipts
 from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.errors import Conflict
@@ -229,3 +229,27 @@ class MemoryCursors(Cursors):
     async def save(self, poller: str, cursor: str) -> None:
         """Move it."""
         await self._store.run(lambda: self._store.put(self._cursors, poller, cursor))
+
+
+class MemoryReceipts(Receipts):
+    """Implements `connector_kit.ports.Receipts`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._receipts: dict[str, Receipt] = {}
+
+    async def find(self, receipt_id: str) -> Receipt | None:
+        """What became of it."""
+        return await self._store.run(lambda: self._receipts.get(receipt_id))
+
+    async def keep(self, receipt: Receipt) -> None:
+        """Write it down."""
+
+        def work() -> None:
+            known = self._receipts.get(receipt.id)
+            kept = receipt if known is None else replace(receipt, received_at=known.received_at)
+            for old in [each for each in self._receipts.values() if each.received_at < receipt.received_at - RECEIPTS_KEPT]:
+                self._store.drop(self._receipts, old.id)
+            self._store.put(self._receipts, receipt.id, kept)
+
+        await self._store.run(work)

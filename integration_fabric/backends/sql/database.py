@@ -1,21 +1,26 @@
-"""One database, written by one thread. Each piece of work is a function of a connection, so no transaction can span an await."""
+"""One database, written by one thread. Each piece of work is a function of a connection, so no transaction can span an await.
+
+Work that waits together shares a transaction. A piece of work may be run several times before it is answered, each time after all that it
+did was undone: it changes nothing but the database.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
 from integration_fabric.backends.sql import migrations
-from integration_fabric.backends.sql.dialects import make_engine, now_s
+from integration_fabric.backends.sql.dialects import Failure, be_alone_for_upgrade, make_engine, meaning, now_s
 from integration_fabric.backends.sql.tables import STORE
 from integration_fabric.messages.errors import Unavailable, Unreachable
 
@@ -23,6 +28,11 @@ T = TypeVar("T")
 
 GROUP = 64
 """Pieces of work that share one transaction, and so one flush to disk."""
+TRIES = 4
+"""For one piece of work that others outran, or whose connection was lost. Each time a row that it had not seen is there; three such rows of
+one message are more than there ever are."""
+PATIENCE_S = 10.0
+"""How long one piece of work comes back for a lock, before whoever asked is told that the store is unavailable and waits in its lane."""
 
 
 @dataclass(slots=True)
@@ -30,6 +40,26 @@ class _Work:
     call: Callable[[Connection], Any]
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]
+    began_s: float = field(default_factory=time.monotonic)
+    tries: int = 0
+    """How often it was put off. It then has a transaction of its own, and waits for others' locks with nothing in hand."""
+
+    def may_come_back(self, failure: Failure) -> bool:
+        """Whether it is worth another try."""
+        if failure is Failure.LOCKED:
+            return time.monotonic() - self.began_s < PATIENCE_S
+        return failure in {Failure.OUTRUN, Failure.LOST} and self.tries < TRIES
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    work: _Work
+    result: Any = None
+    error: Exception | None = None
+
+
+class _InDoubt(Exception):
+    """The connection went while a commit was under way: nobody knows whether it was carried out."""
 
 
 class Database:
@@ -50,6 +80,7 @@ class Database:
         """Bring the tables up to date and begin. Blocks. Raises Unreachable where the database does not answer."""
         try:
             with self.engine.begin() as connection:
+                be_alone_for_upgrade(connection)
                 migrations.upgrade(connection)
                 found = connection.execute(select(STORE.c.id)).scalar()
                 if found is None:
@@ -64,8 +95,12 @@ class Database:
     async def run(self, call: Callable[[Connection], T]) -> T:
         """Run one piece of work in a transaction of its own or shared with others; durable when it returns.
 
+        Args:
+            call: Runs in the store's thread, several times where it must; it changes nothing but the database.
+
         Raises:
-            Unavailable: the database does not answer, or the transaction did not commit: nothing of it happened.
+            Unavailable: the database does not answer in time. Nothing of it happened; or, where the connection went during the commit,
+                nobody knows. Work that may be asked for again is written so that it then finds what it did.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
@@ -84,12 +119,14 @@ class Database:
         return self.engine.url.render_as_string(hide_password=True)
 
     def _main(self) -> None:
-        while True:
-            works, end = self._gather()
-            if works:
-                self._transact(works)
-            if end:
-                return
+        ending = False
+        while not ending or not self._work.empty():
+            works, last = self._gather()
+            ending = ending or last
+            together = [work for work in works if not work.tries]
+            for group in (together, *([work] for work in works if work.tries)):
+                if group:
+                    self._answer(self._carry_out(group), ending=ending)
 
     def _gather(self) -> tuple[list[_Work], bool]:
         works: list[_Work] = []
@@ -104,39 +141,70 @@ class Database:
                 return works, False
         return works, True
 
-    def _transact(self, works: list[_Work]) -> None:
-        outcomes: list[tuple[_Work, Any, Exception | None]] = []
+    def _carry_out(self, works: Sequence[_Work]) -> Sequence[_Outcome]:
+        """In one transaction. Where a piece of work fails, once more with each in a savepoint, so that the failure is its own alone."""
         try:
-            with self.engine.begin() as connection:
-                outcomes = [self._one(connection, work, alone=len(works) == 1) for work in works]
+            try:
+                return self._transact(works, apart=False)
+            except Exception as error:
+                failure = meaning(error)
+                its_own = len(works) == 1 and failure is not Failure.LOST
+                if its_own or failure is Failure.AWAY or isinstance(error, _InDoubt):
+                    raise
+            return self._transact(works, apart=True)
         except Exception as error:  # noqa: BLE001  it belongs to those who asked
-            outcomes = [(work, None, self._named(error)) for work in works]
-        for loop in {work.loop for work in works}:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_answer, [outcome for outcome in outcomes if outcome[0].loop is loop])
+            return [_Outcome(work, error=error) for work in works]
 
-    def _one(self, connection: Connection, work: _Work, *, alone: bool) -> tuple[_Work, Any, Exception | None]:
-        if alone:
-            return work, work.call(connection), None
-        try:
-            with connection.begin_nested():
-                return work, work.call(connection), None
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception as error:  # noqa: BLE001  one piece of work failed; its savepoint is gone, the others stand
-            return work, None, self._named(error)
+    def _transact(self, works: Sequence[_Work], *, apart: bool) -> Sequence[_Outcome]:
+        with self.engine.connect() as connection, connection.begin() as transaction:
+            outcomes = [_tried(connection, work) if apart else _Outcome(work, work.call(connection)) for work in works]
+            try:
+                transaction.commit()
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    reason = str(error).splitlines()[0]
+                    raise _InDoubt(f"the connection went during a commit, and nobody knows whether it was carried out: {reason}") from error
+                raise
+        return outcomes
+
+    def _answer(self, outcomes: Sequence[_Outcome], *, ending: bool) -> None:
+        """Tell those who asked, each in its own loop; put off what is worth another try."""
+        told: list[_Outcome] = []
+        for outcome in outcomes:
+            work = outcome.work
+            if outcome.error is not None and not ending and work.may_come_back(meaning(outcome.error)):
+                work.tries += 1
+                self._work.put(work)
+            else:
+                told.append(replace(outcome, error=outcome.error and self._named(outcome.error)))
+        for loop in {outcome.work.loop for outcome in told}:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_tell, [outcome for outcome in told if outcome.work.loop is loop])
 
     def _named(self, error: Exception) -> Exception:
-        if isinstance(error, SQLAlchemyError) and not isinstance(error, DataError):  # a value that does not fit never will
-            return Unavailable(f"store {self._shown()}: {str(error).splitlines()[0]}")
-        return error
+        ours = not isinstance(error, (SQLAlchemyError, _InDoubt))
+        if ours or isinstance(error, DataError):  # a value that does not fit never will
+            return error
+        return Unavailable(f"store {self._shown()}: {str(error).splitlines()[0]}")
 
 
-def _answer(outcomes: list[tuple[_Work, Any, Exception | None]]) -> None:
-    for work, result, error in outcomes:
-        if work.answer.done():
+def _tried(connection: Connection, work: _Work) -> _Outcome:
+    """In a savepoint, which is gone where it fails. Raises what concerns every piece of work."""
+    try:
+        with connection.begin_nested():
+            return _Outcome(work, work.call(connection))
+    except Exception as error:
+        if meaning(error) in {Failure.AWAY, Failure.LOST}:
+            raise
+        return _Outcome(work, error=error)
+
+
+def _tell(outcomes: Sequence[_Outcome]) -> None:
+    for outcome in outcomes:
+        answer = outcome.work.answer
+        if answer.done():
             continue
-        if error is None:
-            work.answer.set_result(result)
+        if outcome.error is None:
+            answer.set_result(outcome.result)
         else:
-            work.answer.set_exception(error)
+            answer.set_exception(outcome.error)

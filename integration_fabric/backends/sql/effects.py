@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from integration_fabric.backends.sql.cross_references import link
 from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.dialects import storable
 from integration_fabric.backends.sql.leases import hold_fence
 from integration_fabric.backends.sql.packing import pack, unpack
 from integration_fabric.backends.sql.tables import EFFECTS
@@ -34,7 +35,7 @@ def remember(connection: Connection, fence: Fence, message_id: str, coordinates:
             generation=0,
             state=EffectState.DONE.value,
             kind=handled.kind.value,
-            detail=handled.detail,
+            detail=storable(handled.detail),
             outputs=pack(handled),
             written_s=written_s,
             **_place(fence, coordinates),
@@ -117,7 +118,7 @@ class SqlEffects(EffectLog):
                 .values(
                     state=state.value,
                     kind=handled.kind.value,
-                    detail=handled.detail,
+                    detail=storable(handled.detail),
                     outputs=pack(handled),
                     deadline_s=None,
                     written_s=self._now,

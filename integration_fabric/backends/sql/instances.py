@@ -10,14 +10,16 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, insert, or_, select, update
 
 from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.dialects import lock_name
 from integration_fabric.backends.sql.effects import recall, remember
 from integration_fabric.backends.sql.leases import hold_fence
-from integration_fabric.backends.sql.tables import CHANGES, COMMANDS, HOLDS, INSTANCES, TIMERS
+from integration_fabric.backends.sql.tables import CHANGES, COMMANDS, EARLY, HOLDS, INSTANCES, TIMERS
 from integration_fabric.canonical.entities import EntityRef
+from integration_fabric.messages.base import Event
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.ids import MessageId
 from integration_fabric.process_engine.ports import Decide, Desk, DueTimer, InstanceRow, Instances
-from integration_fabric.process_engine.state import Instance, Timer
+from integration_fabric.process_engine.state import Instance, Timer, event_from_json
 from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.subscriber import Handled
@@ -32,10 +34,17 @@ class SqlDesk(Desk):
 
     connection: Connection
     process: str
+    now_s: Any
+    """The database's clock, as an expression."""
 
     def by_key(self, key: str) -> Instance | None:
-        """The instance for a key."""
-        return self._one(self._select().where(INSTANCES.c.key == key))
+        """The instance for a key. Where there is none, nobody else can make one, or keep a fact for it, before this transaction ends."""
+        query = self._select().where(INSTANCES.c.key == key)
+        found = self._one(query)
+        if found is not None:
+            return found
+        lock_name(self.connection, self.process, key)
+        return self._one(query)
 
     def by_id(self, instance_id: str) -> Instance | None:
         """The instance with an id."""
@@ -69,6 +78,23 @@ class SqlDesk(Desk):
 
     def _key_of(self, ref: EntityRef) -> dict[str, str]:
         return {"process": self.process, "entity": ref.entity, "entity_id": ref.id}
+
+    def keep_early(self, key: str, message_id: MessageId, event: Event, *, until: datetime) -> None:
+        """Keep it, and let go of what was kept for too long."""
+        now_s = self.now_s
+        self.connection.execute(delete(EARLY).where(EARLY.c.process == self.process, EARLY.c.until_s < now_s))
+        mine = {"process": self.process, "key": key, "message_id": message_id}
+        self.connection.execute(delete(EARLY).filter_by(**mine))
+        kept = {"kept_s": now_s, "until_s": until.timestamp(), "schema_name": event.schema_name, "body": event.model_dump_json()}
+        self.connection.execute(insert(EARLY).values(**mine, **kept))
+
+    def take_early(self, key: str) -> Sequence[Event]:
+        """Take them out."""
+        mine = (EARLY.c.process == self.process, EARLY.c.key == key)
+        rows = self.connection.execute(select(EARLY).where(*mine).order_by(EARLY.c.kept_s, EARLY.c.message_id)).all()
+        if rows:
+            self.connection.execute(delete(EARLY).where(*mine))
+        return [event_from_json(row.schema_name, row.body) for row in rows]
 
     def save(self, instance: Instance, *, sent: Sequence[MessageId], timers: Sequence[Timer]) -> None:
         """Keep it."""
@@ -128,7 +154,7 @@ class SqlInstances(Instances):
             if stored is not None:
                 same = stored.same_record
                 return stored.handled if same else Handled(OutcomeKind.DUPLICATE, detail="applied from another position")
-            handled = decide(SqlDesk(connection, process))
+            handled = decide(SqlDesk(connection, process, self._database.now_s()))
             remember(connection, fence, message_id, coordinates, handled=handled, written_s=self._database.now_s())
             return handled
 

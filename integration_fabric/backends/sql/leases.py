@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, delete, insert, select, update
 
 from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.dialects import storable
 from integration_fabric.backends.sql.tables import LEASES, STOPS
 from integration_fabric.messages.errors import Fenced
 from integration_fabric.runtime.ports import Fence, Lease, Leases, Stop, TakenLease
@@ -94,14 +95,9 @@ class SqlLeases(Leases):
                 "offset": stop.offset,
             }
             connection.execute(delete(STOPS).filter_by(**key))
-            connection.execute(insert(STOPS).values(**key, key=stop.key, code=_storable(stop.code)[:200], message=_storable(stop.message)))
+            connection.execute(insert(STOPS).values(**key, key=stop.key, code=storable(stop.code)[:200], message=storable(stop.message)))
 
         await self._database.run(work)
-
-
-def _storable(text: str) -> str:
-    """Text as every database takes it: a stop must be written whatever stands in the failure's message."""
-    return text.encode("utf-8", "replace").decode().replace("\x00", "�")
 
 
 def _sorted(taken: Sequence[TakenLease]) -> list[TakenLease]:

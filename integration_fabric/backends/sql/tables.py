@@ -148,3 +148,32 @@ TIMERS = Table(
     PrimaryKeyConstraint("instance_id", "step"),
     Index("ix_process_timers_due", "process", "due_s"),
 )
+
+EARLY = Table(
+    "process_early",
+    METADATA,
+    Column("process", String(100), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("message_id", String(200), nullable=False),
+    Column("kept_s", Float, nullable=False),
+    Column("until_s", Float, nullable=False),
+    Column("schema_name", String(200), nullable=False),
+    Column("body", Text, nullable=False),
+    PrimaryKeyConstraint("process", "key", "message_id"),
+    Index("ix_process_early_until", "process", "until_s"),
+)
+"""Facts that instances wait for which have not begun."""
+
+RECEIPTS = Table(
+    "receipts",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("system", String(100), nullable=False),
+    Column("received_s", Float, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("messages", Text, nullable=False),
+    Column("code", String(200), nullable=False),
+    Column("problem", Text, nullable=False),
+    Index("ix_receipts_received", "received_s"),
+)
+"""What became of each webhook that was taken."""

@@ -1,10 +1,11 @@
-"""The systems that the role suites run on: simulators in a process of their own, and a real Tryton."""
+"""The systems that the role suites run on: simulators in a process of their own, and real systems."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,11 +17,13 @@ from role_jobs import JOBS, Job
 
 from connectors.simulators.control import SimulatorControl
 from integration_fabric.backends.avro.codec import AvroCodec
-from integration_fabric.local import ports, processes, tryton
+from integration_fabric.local import helpdesk, localstripe, ports, processes, tryton
 from integration_fabric.local.settings import LocalSettings
 
 ROOT = Path(__file__).parents[3]
 SIMULATED, REAL = "simulated", "real"
+REALLY = {"tryton": "real_tryton", "localstripe": "real_localstripe"}
+"""Vendors that run here themselves, with the fixture of each."""
 WITHIN = timedelta(seconds=30)
 HEALTHY: Mapping[str, Any] = {
     "latency_ms": 0,
@@ -35,16 +38,44 @@ HEALTHY: Mapping[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Sites:
+    """What a vendor's connector is tried on."""
+
+    simulated: bool = True
+    real: str | None = None
+    """The fixture of a real one."""
+    marks: tuple[pytest.MarkDecorator, ...] = ()
+    """Of the cases on the real one."""
+
+
+SITES: Mapping[str, Sites] = {
+    "tryton": Sites(real="real_tryton", marks=(pytest.mark.tryton,)),
+    "localstripe": Sites(simulated=False, real="real_localstripe"),
+    "helpdesk": Sites(simulated=False, real="real_helpdesk", marks=(pytest.mark.helpdesk,)),
+}
+"""Those of the vendors that are not merely simulated."""
+
+
+def sites_of(vendor: str) -> Sites:
+    return SITES.get(vendor, Sites())
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`job`: every command, the ERP's also on a real Tryton, unless `faults` are to be switched. `erp`: Tryton's connector on both."""
-    real = [pytest.mark.tryton]
+    """`job`: every command on every site of its vendor, unless `faults` are to be switched. `erp`: Tryton's connector on its sites."""
     if "job" in metafunc.fixturenames:
-        simulated = [pytest.param((job, SIMULATED), id=f"{job.vendor}-{job.name}") for job in JOBS]
-        on_tryton = [pytest.param((job, REAL), id=f"real-{job.vendor}-{job.name}", marks=real) for job in JOBS if job.vendor == "tryton"]
+        simulated = [pytest.param((job, SIMULATED), id=f"{job.vendor}-{job.name}") for job in JOBS if sites_of(job.vendor).simulated]
+        real = [
+            pytest.param((job, REAL), id=f"real-{job.vendor}-{job.name}", marks=sites_of(job.vendor).marks)
+            for job in JOBS
+            if sites_of(job.vendor).real
+        ]
         switched = "faults" in metafunc.fixturenames
-        metafunc.parametrize("job", simulated if switched else [*simulated, *on_tryton], indirect=True)
+        metafunc.parametrize("job", simulated if switched else [*simulated, *real], indirect=True)
+    if "invoicing" in metafunc.fixturenames:
+        metafunc.parametrize("invoicing", ["stripe", "localstripe"], indirect=True)
     if "erp" in metafunc.fixturenames:
-        metafunc.parametrize("erp", [SIMULATED, pytest.param(REAL, marks=real)], indirect=True)
+        metafunc.parametrize("erp", [SIMULATED, pytest.param(REAL, marks=sites_of("tryton").marks)], indirect=True)
 
 
 # Systems
@@ -85,6 +116,28 @@ def real_tryton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         tryton.down(settings)
 
 
+@pytest.fixture(scope="session")
+def real_helpdesk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A django-helpdesk of these suites alone, from the snapshot."""
+    settings = LocalSettings(state_dir=tmp_path_factory.mktemp("helpdesk"))
+    address = helpdesk.up(settings, print)
+    try:
+        yield Site(address.url, address.key, database_file=helpdesk.database_file(settings))
+    finally:
+        helpdesk.down(settings)
+
+
+@pytest.fixture(scope="session")
+def real_localstripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A localstripe of these suites alone."""
+    settings = LocalSettings(state_dir=tmp_path_factory.mktemp("localstripe"))
+    address = localstripe.up(settings, print)
+    try:
+        yield Site(address.url, address.key)
+    finally:
+        localstripe.down(settings)
+
+
 @pytest.fixture
 async def control(simulators: str) -> AsyncIterator[SimulatorControl]:
     async with SimulatorControl(simulators) as control:
@@ -95,7 +148,7 @@ async def control(simulators: str) -> AsyncIterator[SimulatorControl]:
 async def faults(control: SimulatorControl) -> AsyncIterator[SimulatorControl]:
     """For tests that switch faults on: they are off afterwards, whatever happens."""
     yield control
-    for vendor in ("salesforce", *PLUGS):
+    for vendor in ("salesforce", *(vendor for vendor in PLUGS if sites_of(vendor).simulated)):
         await control.set_faults(vendor, **HEALTHY)
 
 
@@ -123,7 +176,7 @@ async def make_bench(request: pytest.FixtureRequest, control: SimulatorControl, 
             prefix = "erp" if vendor == "tryton" else vendor
             site = Site(f"{simulators}/{prefix}", f"{vendor}-token", vendor)
             if where == REAL:
-                site = request.getfixturevalue("real_tryton")
+                site = request.getfixturevalue(sites_of(vendor).real or "")
             client = await stack.enter_async_context(PLUGS[vendor].open(site, timedelta(seconds=15)))
             return Bench(vendor, site, client, control, kept(site.url))
 
@@ -141,6 +194,13 @@ async def bench(request: pytest.FixtureRequest, make_bench: MakeBench, job: Job)
     """The connector of the job, on the system that the job is tried on."""
     where = request.node.callspec.params["job"][1]
     return await make_bench(job.vendor, where)
+
+
+@pytest.fixture
+async def invoicing(request: pytest.FixtureRequest, make_bench: MakeBench) -> Bench:
+    """Billing that issues invoices: Stripe's connector on a simulator, and localstripe's on a real one."""
+    vendor: str = request.param
+    return await make_bench(vendor, REAL if vendor in REALLY else SIMULATED)
 
 
 @pytest.fixture

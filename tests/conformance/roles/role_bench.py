@@ -14,8 +14,9 @@ from typing import Any
 import httpx
 from store_kit import memory_stores
 
-from connectors.billing.stripe import client as stripe
+from connectors.billing.stripe import client as stripe, localstripe_client
 from connectors.billing.stripe.connector import STRIPE
+from connectors.billing.stripe.localstripe import LOCALSTRIPE, open_localstripe
 from connectors.billing.stripe.reader import StripeReader
 from connectors.customer_success.gainsight import client as gainsight
 from connectors.customer_success.gainsight.connector import GAINSIGHT
@@ -24,6 +25,9 @@ from connectors.erp.tryton.connector import TRYTON
 from connectors.erp.tryton.erp import TrytonErp, open_tryton
 from connectors.erp.tryton.reader import TrytonReader
 from connectors.simulators.control import SimulatorControl
+from connectors.support.helpdesk import client as helpdesk
+from connectors.support.helpdesk.connector import HELPDESK
+from connectors.support.helpdesk.reader import HelpdeskReader
 from connectors.support.zendesk import client as zendesk
 from connectors.support.zendesk.connector import ZENDESK
 from connectors.support.zendesk.reader import ZendeskReader
@@ -90,7 +94,7 @@ class Site:
     category: int | None = None
     """Of a real Tryton: the accounting category that products book through."""
     database_file: Path | None = None
-    """Of a real Tryton: to be in its way."""
+    """Of a real system on SQLite: to be in its way."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,23 @@ def _simple(module: Any, connector: Connector[Any], client: Any, reader: Any) ->
 
 
 PLUGS: Mapping[str, Plug] = {
-    "stripe": _simple(stripe, STRIPE, stripe.Stripe, StripeReader),
+    "stripe": Plug(
+        STRIPE,
+        lambda site, within: stripe.open_stripe(system="stripe", url=site.url, key=site.key, answer_within=within),
+        lambda site, http: stripe.over(http, system="stripe", url=site.url, key=site.key),
+        lambda _: {},
+        StripeReader,
+    ),
+    "localstripe": Plug(
+        LOCALSTRIPE,
+        lambda site, within: open_localstripe(system="localstripe", url=site.url, key=site.key, answer_within=within),
+        lambda site, http: localstripe_client.over(http, system="localstripe", url=site.url, key=site.key),
+        lambda _: {},
+        StripeReader,
+    ),
     "gainsight": _simple(gainsight, GAINSIGHT, gainsight.Gainsight, GainsightReader),
     "zendesk": _simple(zendesk, ZENDESK, zendesk.Zendesk, ZendeskReader),
+    "helpdesk": _simple(helpdesk, HELPDESK, helpdesk.Helpdesk, HelpdeskReader),
     "tryton": Plug(
         TRYTON,
         lambda site, within: open_tryton(url=site.url, database=site.database, key=site.key, answer_within=within),

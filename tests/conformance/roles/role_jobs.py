@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from role_bench import ENDS_ON, STARTS_ON, Bench, fresh, order_line
+from role_bench import ENDS_ON, NOW, STARTS_ON, Bench, fresh, order_line
 
 from connectors.erp.tryton.records import NewCustomer, NewProduct
 from integration_fabric.messages.base import Command
 from integration_fabric.messages.entitlements import EntitlementLine, GrantEntitlements
-from integration_fabric.messages.ids import CustomerId, LegalEntity, OrderId, QuoteId
+from integration_fabric.messages.ids import CustomerId, InvoiceId, LegalEntity, OrderId, PaymentId, QuoteId
+from integration_fabric.messages.interventions import CloseIntervention, OpenIntervention, Severity
+from integration_fabric.messages.invoices import InvoiceLine, PostInvoice, ReceivableStatus, UpdateReceivable
 from integration_fabric.messages.onboardings import StartOnboarding
 from integration_fabric.messages.orders import ActivateOrder, CancelOrder, CreateOrder
+from integration_fabric.messages.payments import ApplyPayment
 from integration_fabric.messages.quotes import BillingPeriod, ChargeType
 from integration_fabric.messages.subscriptions import CancelSubscription, StartSubscription
+from integration_fabric.roles.erp import PostedInvoice
 
 NO = LegalEntity("NO")
 
@@ -53,7 +58,19 @@ async def start_subscription(bench: Bench, **changes: Any) -> StartSubscription:
         ),
     }
     values |= changes
-    return StartSubscription(**{"bill_to": values["customer_id"], **values})
+    await know_tax_codes(bench, *(line.tax_code for line in values["lines"]))
+    values = {"bill_to": values["customer_id"], **values}
+    if bench.vendor == "localstripe":  # which charges cards alone
+        await bench.client.create_customer(values["bill_to"], key=fresh("key"), payment_method="pm_card_visa")
+    return StartSubscription(**values)
+
+
+async def know_tax_codes(bench: Bench, *codes: str) -> None:
+    """Once for each site, as whoever loads master data does."""
+    known = bench.kept.setdefault("tax codes", set())
+    for code in set(codes) - known:
+        await bench.client.ensure_tax_rate(code, Decimal("0.25"), key=fresh("tax"))
+    known |= set(codes)
 
 
 async def cancel_subscription(bench: Bench) -> CancelSubscription:
@@ -90,6 +107,32 @@ async def start_onboarding(bench: Bench, **changes: Any) -> StartOnboarding:
 
 async def _onboardings(bench: Bench, command: StartOnboarding) -> float:
     return len((await bench.reader.onboardings([command.contract_id]))[command.contract_id])
+
+
+async def open_intervention(bench: Bench, **changes: Any) -> OpenIntervention:
+    values: dict[str, Any] = {
+        "intervention_id": fresh("IV"),
+        "customer_id": fresh("C"),
+        "invoice_id": fresh("INV"),
+        "reason": "Invoice INV-4711 is not paid: the card was declined twice",
+        "severity": Severity.HIGH,
+    }
+    return OpenIntervention(**{**values, **changes})
+
+
+async def close_intervention(bench: Bench) -> CloseIntervention:
+    opened = await open_intervention(bench)
+    await bench.call(opened)
+    return CloseIntervention(intervention_id=opened.intervention_id, customer_id=opened.customer_id, resolution="The invoice was paid")
+
+
+async def _interventions(bench: Bench, command: OpenIntervention) -> float:
+    return len((await bench.reader.interventions([command.intervention_id]))[command.intervention_id])
+
+
+async def _closed_interventions(bench: Bench, command: CloseIntervention) -> float:
+    (state,) = (await bench.reader.interventions([command.intervention_id]))[command.intervention_id]
+    return 1 if state == "closed" else 0
 
 
 # Support
@@ -199,12 +242,119 @@ async def _cancelled_orders(bench: Bench, command: CancelOrder) -> float:
     return 1 if state == "cancelled" else 0
 
 
+# The ERP's books
+
+
+def invoice_line(there: Market, **changes: Any) -> InvoiceLine:
+    values: dict[str, Any] = {
+        "invoice_line_id": fresh("IL"),
+        "product_id": there.product,
+        "description": "Plan, a month",
+        "quantity": Decimal(3),
+        "unit_price": Decimal("33.3333"),
+        "amount": Decimal("100.00"),
+        "tax_code": there.tax,
+        "tax_amount": Decimal("24.99"),
+    }
+    return InvoiceLine(**{**values, **changes})
+
+
+async def post_invoice(bench: Bench, *lines: InvoiceLine, **changes: Any) -> PostInvoice:
+    """An invoice of today over lines; its sums are theirs unless changes say otherwise."""
+    there = await market(bench)
+    lines = lines or (invoice_line(there), invoice_line(there, quantity=Decimal(1), unit_price=Decimal("0.01"), amount=Decimal("0.01")))
+    tax, issued_on = sum(line.tax_amount for line in lines), NOW().date()
+    values: dict[str, Any] = {
+        "invoice_id": InvoiceId(fresh("INV")),
+        "customer_id": there.customer,
+        "legal_entity": NO,
+        "currency": "NOK",
+        "number": "B-2026-0815",
+        "total_amount": sum(line.amount for line in lines) + tax,
+        "tax_amount": tax,
+        "issued_on": issued_on,
+        "due_on": issued_on + timedelta(days=30),
+        "lines": lines,
+    }
+    return PostInvoice(**{**values, **changes})
+
+
+async def posted_invoice(bench: Bench) -> PostInvoice:
+    """One that is in the books."""
+    command = await post_invoice(bench)
+    await bench.call(command)
+    return command
+
+
+def payment_of(invoice: PostInvoice, amount: Decimal | None = None, **changes: Any) -> ApplyPayment:
+    """A payment of a posted invoice, of all of it unless an amount is given."""
+    values: dict[str, Any] = {
+        "payment_id": PaymentId(fresh("PAY")),
+        "invoice_id": invoice.invoice_id,
+        "legal_entity": invoice.legal_entity,
+        "currency": invoice.currency,
+        "amount": invoice.total_amount if amount is None else amount,
+        "paid_at": NOW(),
+        "method": "card",
+    }
+    return ApplyPayment(**{**values, **changes})
+
+
+async def apply_payment(bench: Bench) -> ApplyPayment:
+    return payment_of(await posted_invoice(bench))
+
+
+async def apply_part_payment(bench: Bench) -> ApplyPayment:
+    """The invoice stays open."""
+    return payment_of(await posted_invoice(bench), Decimal("40.00"))
+
+
+def receivable(invoice_id: InvoiceId, status: ReceivableStatus) -> UpdateReceivable:
+    return UpdateReceivable(invoice_id=invoice_id, legal_entity=NO, status=status, reason="card declined")
+
+
+async def update_receivable(bench: Bench) -> UpdateReceivable:
+    return receivable((await posted_invoice(bench)).invoice_id, ReceivableStatus.OVERDUE)
+
+
+async def in_books(bench: Bench, invoice_id: InvoiceId) -> PostedInvoice:
+    """The one invoice under an id."""
+    found: PostedInvoice
+    (found,) = (await bench.reader.invoices([invoice_id]))[invoice_id]
+    return found
+
+
+async def _invoices(bench: Bench, command: PostInvoice) -> float:
+    """A draft is an invoice that was posted half."""
+    found = (await bench.reader.invoices([command.invoice_id]))[command.invoice_id]
+    return sum(1 if invoice.is_posted else 0.5 for invoice in found)
+
+
+async def _payments(bench: Bench, command: ApplyPayment) -> float:
+    """By what is missing of the invoice's total: two of them would be twice the amount."""
+    found = await in_books(bench, command.invoice_id)
+    return float((found.total - found.open) / command.amount)
+
+
+async def _overdue(bench: Bench, command: UpdateReceivable) -> float:
+    return 1 if (await in_books(bench, command.invoice_id)).is_overdue else 0
+
+
 JOBS: tuple[Job, ...] = (
     Job("start-subscription", "stripe", start_subscription, _subscriptions),
     Job("cancel-subscription", "stripe", cancel_subscription, _cancelled_subscriptions),
+    Job("start-subscription", "localstripe", start_subscription, _subscriptions),
+    Job("cancel-subscription", "localstripe", cancel_subscription, _cancelled_subscriptions),
     Job("start-onboarding", "gainsight", start_onboarding, _onboardings),
+    Job("open-intervention", "gainsight", open_intervention, _interventions),
+    Job("close-intervention", "gainsight", close_intervention, _closed_interventions),
     Job("grant-entitlements", "zendesk", grant_entitlements, _entitlements),
+    Job("grant-entitlements", "helpdesk", grant_entitlements, _entitlements),
     Job("create-order", "tryton", create_order, _orders),
     Job("activate-order", "tryton", activate_order, _activated),
     Job("cancel-order", "tryton", cancel_order, _cancelled_orders),
+    Job("post-invoice", "tryton", post_invoice, _invoices),
+    Job("apply-payment", "tryton", apply_payment, _payments),
+    Job("apply-part-payment", "tryton", apply_part_payment, _payments),
+    Job("update-receivable", "tryton", update_receivable, _overdue),
 )

@@ -232,8 +232,16 @@ async def test_the_reader_shows_none_one_and_a_double(billing: Bench, others: in
     reply = await billing.call(one)
     await billing.call(double)
     assert isinstance(reply, SubscriptionActivated)
-    form = {"customer": await _payer(billing, double.bill_to), "items[0][price]": await _price(billing, double.subscription_id)}
-    await billing.client.http.call("POST", "/v1/subscriptions", data={**form, "metadata[external_id]": double.subscription_id})
+    doubled = billing.client.api.v1.subscriptions.create_async(
+        {
+            "customer": await _payer(billing, double.bill_to),
+            "items": [{"price": await _price(billing, double.subscription_id)}],
+            "collection_method": "send_invoice",
+            "days_until_due": 30,
+            "metadata": {"external_id": double.subscription_id},
+        }
+    )
+    await doubled
 
     wanted = [one.subscription_id, double.subscription_id, none, *(fresh("SUB") for _ in range(others))]
     found = await billing.reader.subscriptions(wanted)

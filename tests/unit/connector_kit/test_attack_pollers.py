@@ -9,8 +9,9 @@ from integration_fabric.backends.memory.broker import MemoryBroker
 from integration_fabric.backends.memory.clock import FakeClock
 from integration_fabric.backends.memory.publisher import MemoryPublisher
 from integration_fabric.backends.memory.store import MemoryStore
-from integration_fabric.backends.memory.stores import MemoryCursors
+from integration_fabric.backends.memory.stores import MemoryCrossReferences, MemoryCursors, MemoryReceipts
 from integration_fabric.connector_kit.polling import Page, Poller
+from integration_fabric.connector_kit.reception import Reception
 from integration_fabric.messages.ids import System
 from integration_fabric.runtime.ports import Codec
 
@@ -32,9 +33,9 @@ class Broken:
 async def test_a_defect_in_a_source_is_polled_again(codec: Codec) -> None:
     clock, source, ending = FakeClock(), Broken(), asyncio.Event()
     publisher = MemoryPublisher(broker=MemoryBroker(clock), codec=codec)
-    poller = Poller(
-        name="p", system=System("s"), source=source, cursors=MemoryCursors(MemoryStore(clock)), publisher=publisher, clock=clock
-    )
+    store = MemoryStore(clock)
+    reception = Reception(System("s"), None, MemoryCrossReferences(store), MemoryReceipts(store), publisher, clock)
+    poller = Poller(name="p", source=source, reception=reception, cursors=MemoryCursors(store), clock=clock)
     running = asyncio.create_task(poller.run(every=timedelta(milliseconds=1), ending=ending))
     async with asyncio.timeout(5):
         await source.looked_twice.wait()

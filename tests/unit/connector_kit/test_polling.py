@@ -17,9 +17,10 @@ from integration_fabric.backends.memory.broker import MemoryBroker
 from integration_fabric.backends.memory.clock import FakeClock
 from integration_fabric.backends.memory.publisher import MemoryPublisher
 from integration_fabric.backends.memory.store import MemoryStore
-from integration_fabric.backends.memory.stores import MemoryCursors
+from integration_fabric.backends.memory.stores import MemoryCrossReferences, MemoryCursors, MemoryReceipts
 from integration_fabric.connector_kit.intake import Incoming
 from integration_fabric.connector_kit.polling import Page, Poller
+from integration_fabric.connector_kit.reception import Reception
 from integration_fabric.messages.envelope import text_headers
 from integration_fabric.messages.errors import FabricError, Unavailable
 from integration_fabric.messages.ids import LegalEntity, System
@@ -66,10 +67,11 @@ class Desk:
     def poller(self) -> Poller:
         return Poller(
             name="tryton.changes",
-            system=System("tryton"),
             source=self.ledger,
+            reception=Reception(
+                System("tryton"), None, MemoryCrossReferences(self.store), MemoryReceipts(self.store), self.publisher, self.clock
+            ),
             cursors=self.cursors,
-            publisher=self.publisher,
             clock=self.clock,
         )
 

@@ -11,20 +11,23 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connectors.billing.stripe.forms import price_form, subscription_form
-from connectors.billing.stripe.records import Customer, InvoiceSettings, Price, Recurrence, Subscription
+from connectors.billing.stripe.money import major_units, minor_units
+from connectors.billing.stripe.records import Customer, InvoiceSettings, NewItem, Price, Recurrence, Subscription
 from connectors.billing.stripe.refusals import Error, KeyReused, StripeRefused, failure
 from connectors.billing.stripe.translate import (
     activated,
     cancelled,
     charging,
     days_until_due,
-    minor_units,
+    new_item,
     new_subscription,
     price_terms,
     problem_of,
     unbillable,
 )
+from integration_fabric.connector_kit.actions import links_of
 from integration_fabric.messages.errors import BadCredential, Transient, VendorDrift
+from integration_fabric.messages.ids import System
 from integration_fabric.messages.orders import OrderLine
 from integration_fabric.messages.quotes import BillingPeriod, ChargeType
 from integration_fabric.messages.subscriptions import CancelSubscription, StartSubscription
@@ -32,6 +35,7 @@ from integration_fabric.messages.subscriptions import CancelSubscription, StartS
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CHARGED = Customer(id="cus_1", invoice_settings=InvoiceSettings(default_payment_method="pm_1"))
 INVOICED = Customer(id="cus_1")
+TAX_RATES = {"NO-VAT-25": "txr_1"}
 
 
 def line(**changes: Any) -> OrderLine:
@@ -68,7 +72,11 @@ def command(*lines: OrderLine, **changes: Any) -> StartSubscription:
 
 
 def subscription(**changes: Any) -> Subscription:
-    return Subscription(**{"id": "sub_1", "status": "active", "metadata": {}, "created": NOW, **changes})
+    return Subscription(**{"id": "sub_1", "status": "active", "customer": "cus_1", "metadata": {}, "created": NOW, **changes})
+
+
+def items(*lines: OrderLine) -> list[NewItem]:
+    return [new_item(each, f"price_{number}", "txr_1") for number, each in enumerate(lines, start=1)]
 
 
 # Money
@@ -80,14 +88,15 @@ def subscription(**changes: Any) -> Subscription:
 )
 def test_stripe_counts_in_the_smallest_unit(amount: str, currency: str, minor: str) -> None:
     assert minor_units(Decimal(amount), currency) == Decimal(minor)
+    assert major_units(Decimal(minor), currency) == Decimal(amount)
 
 
 @given(st.decimals(min_value=0, max_value=10**14 - 1, places=4))
 def test_no_amount_is_rounded_on_its_way(amount: Decimal) -> None:
     form = price_form(price_terms(command(), line(unit_price=amount)))
 
-    assert Decimal(form["unit_amount_decimal"]) == amount * 100
-    assert set(form["unit_amount_decimal"]) <= set("0123456789.")
+    assert Decimal(str(form["unit_amount_decimal"])) == amount * 100
+    assert set(str(form["unit_amount_decimal"])) <= set("0123456789.")
 
 
 # Prices
@@ -100,13 +109,18 @@ def test_a_price_is_that_of_its_line() -> None:
         "lookup_key": "SO-1/1",
         "product": "P-1",
         "currency": "nok",
-        "unit_amount_decimal": "3333.33",
+        "unit_amount_decimal": Decimal("3333.33"),
         "tax_behavior": "exclusive",
-        "recurring[interval]": "month",
-        "recurring[interval_count]": "3",
-        "recurring[usage_type]": "licensed",
-        "metadata[order_line_id]": "SO-1/1",
-        "metadata[price_book_version]": "2026-1",
+        "recurring": {"interval": "month", "interval_count": 3, "usage_type": "licensed"},
+        "metadata": {
+            "order_line_id": "SO-1/1",
+            "order_id": "SO-1",
+            "subscription_id": "SUB-1",
+            "product_id": "P-1",
+            "legal_entity": "NO",
+            "tax_code": "NO-VAT-25",
+            "price_book_version": "2026-1",
+        },
     }
 
 
@@ -118,10 +132,11 @@ def test_a_price_is_recognised_by_what_it_charges() -> None:
         currency="nok",
         unit_amount_decimal=Decimal("3333.330"),
         recurring=Recurrence(interval="month", interval_count=3),
+        metadata={**terms.metadata, "theirs": "x"},
     )
 
     assert terms.is_that_of(price)
-    for change in ({"currency": "usd"}, {"unit_amount_decimal": Decimal(3333)}, {"recurring": None}, {"product": "P-2"}):
+    for change in ({"metadata": {}}, {"currency": "usd"}, {"unit_amount_decimal": Decimal(3333)}, {"recurring": None}, {"product": "P-2"}):
         assert not terms.is_that_of(price.model_copy(update=change))
 
 
@@ -130,43 +145,45 @@ def test_a_price_is_recognised_by_what_it_charges() -> None:
 
 def test_a_subscription_carries_its_ids_and_its_lines() -> None:
     usage = line(order_line_id="SO-1/2", charge_type=ChargeType.USAGE, quantity=Decimal("0.5"))
-    form = subscription_form(new_subscription(command(line(), usage), INVOICED, ["price_1", "price_2"], NOW))
+    form = subscription_form(new_subscription(command(line(), usage), INVOICED, items(line(), usage), NOW))
 
     assert form["customer"] == "cus_1"
-    assert {name: value for name, value in form.items() if name.startswith("metadata")} == {
-        "metadata[external_id]": "SUB-1",
-        "metadata[subscription_id]": "SUB-1",
-        "metadata[order_id]": "SO-1",
-        "metadata[contract_id]": "CT-1",
-        "metadata[customer_id]": "C-1",
-        "metadata[legal_entity]": "NO",
+    assert form["metadata"] == {
+        "external_id": "SUB-1",
+        "subscription_id": "SUB-1",
+        "order_id": "SO-1",
+        "contract_id": "CT-1",
+        "customer_id": "C-1",
+        "legal_entity": "NO",
     }
-    assert (form["items[0][price]"], form["items[0][quantity]"], form["items[1][price]"]) == ("price_1", "3", "price_2")
-    assert "items[1][quantity]" not in form, "usage is reported, not sold by the unit"
-    assert form["items[1][metadata][order_line_id]"] == "SO-1/2"
+    first, second = form["items"]
+    assert (first["price"], first["quantity"], second["price"]) == ("price_1", 3, "price_2")
+    assert "quantity" not in second, "usage is reported, not sold by the unit"
+    assert [item["metadata"]["order_line_id"] for item in (first, second)] == ["SO-1/1", "SO-1/2"]
+    assert [item["tax_rates"] for item in (first, second)] == [["txr_1"], ["txr_1"]]
 
 
 def test_a_payment_method_is_charged_and_must_not_fail_halfway() -> None:
-    form = subscription_form(new_subscription(command(), CHARGED, ["price_1"], NOW))
+    form = subscription_form(new_subscription(command(), CHARGED, items(line()), NOW))
 
     assert (form["collection_method"], form["payment_behavior"]) == ("charge_automatically", "error_if_incomplete")
     assert "days_until_due" not in form
 
 
 def test_invoices_are_due_by_the_payment_terms() -> None:
-    form = subscription_form(new_subscription(command(payment_terms="NET14"), INVOICED, ["price_1"], NOW))
+    form = subscription_form(new_subscription(command(payment_terms="NET14"), INVOICED, items(line()), NOW))
 
-    assert (form["collection_method"], form["days_until_due"]) == ("send_invoice", "14")
+    assert (form["collection_method"], form["days_until_due"]) == ("send_invoice", 14)
 
 
 def test_it_starts_with_the_earliest_line() -> None:
     early, late = line(starts_on=date(2026, 1, 1)), line(starts_on=date(2026, 2, 1))
 
-    past = subscription_form(new_subscription(command(late, early), INVOICED, ["a", "b"], NOW))
-    future = subscription_form(new_subscription(command(late), INVOICED, ["a"], NOW))
+    past = subscription_form(new_subscription(command(late, early), INVOICED, items(late, early), NOW))
+    future = subscription_form(new_subscription(command(late), INVOICED, items(late), NOW))
 
-    assert past["backdate_start_date"] == str(int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()))
-    assert future["trial_end"] == str(int(datetime(2026, 2, 1, tzinfo=UTC).timestamp()))
+    assert past["backdate_start_date"] == int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+    assert future["trial_end"] == int(datetime(2026, 2, 1, tzinfo=UTC).timestamp())
     assert "trial_end" not in past
     assert "backdate_start_date" not in future
 
@@ -180,9 +197,9 @@ def test_net_terms_are_days(terms: str, days: int | None) -> None:
 
 
 def test_what_is_billable_has_no_problems() -> None:
-    assert unbillable(command(), None) == ()
-    assert unbillable(command(payment_terms="CARD"), CHARGED) == ()
-    assert unbillable(command(line(charge_type=ChargeType.USAGE, quantity=Decimal("0.5"))), None) == ()
+    assert unbillable(command(), None, TAX_RATES) == ()
+    assert unbillable(command(payment_terms="CARD"), CHARGED, TAX_RATES) == ()
+    assert unbillable(command(line(charge_type=ChargeType.USAGE, quantity=Decimal("0.5"))), None, TAX_RATES) == ()
 
 
 @pytest.mark.parametrize(
@@ -194,15 +211,21 @@ def test_what_is_billable_has_no_problems() -> None:
     ],
 )
 def test_what_is_not_billable_is_named(lines: tuple[OrderLine, ...], code: str, field: str) -> None:
-    (problem,) = unbillable(command(*lines), None)
+    (problem,) = unbillable(command(*lines), None, TAX_RATES)
 
     assert (problem.code, problem.field, problem.entity, problem.id) == (code, field, "product", "P-1")
+
+
+def test_a_tax_code_that_billing_does_not_know_is_named() -> None:
+    (problem,) = unbillable(command(line(), line(tax_code="NO-NEW")), None, TAX_RATES)
+
+    assert (problem.entity, problem.id, problem.field, problem.code) == ("tax-code", "NO-NEW", "lines[1].tax_code", "unknown-tax-code")
 
 
 def test_an_order_without_lines_is_not_billable() -> None:
     empty = command().model_copy(update={"lines": ()})
 
-    assert [problem.code for problem in unbillable(empty, None)] == ["no-lines"]
+    assert [problem.code for problem in unbillable(empty, None, TAX_RATES)] == ["no-lines"]
 
 
 @pytest.mark.parametrize(
@@ -239,6 +262,16 @@ def test_an_error_says_whether_it_is_a_refusal(status: int, error: Error, kind: 
 
 
 # Replies
+
+
+def test_the_reply_links_subscription_and_payer() -> None:
+    reply = activated(command(), subscription())
+
+    assert (reply.native_id, reply.payer_id, reply.native_payer_id) == ("sub_1", command().bill_to, "cus_1")
+    assert [(link.entity, link.canonical_id, link.native_id) for link in links_of(reply, System("stripe"))] == [
+        ("subscription", "SUB-1", "sub_1"),
+        ("customer", command().bill_to, "cus_1"),
+    ]
 
 
 def test_the_oldest_that_charges_counts() -> None:

@@ -66,6 +66,21 @@ async def test_a_cta_is_closed_once_and_then_only_commented_on(simulators, compa
     assert (await simulators.gainsight.get(f"{CTA}/{gsid}")).json()["data"]["Comments"] == "paid"
 
 
+async def test_an_external_id_is_unique_within_its_object_whatever_the_type(simulators, company):
+    made = await simulators.gainsight.post(CTA, json=cta("C-1"))
+    assert made.status_code == 200, "a company of the same external id is another object"
+
+    risk = await simulators.gainsight.post(CTA, json=cta("C-1", TypeName="Risk", Invoice_Id__c="INV-1"))
+    assert (risk.status_code, risk.json()["errorCode"]) == (409, "COCKPIT_1019")
+
+    gsid = made.json()["data"]["Gsid"]
+    moved = await simulators.gainsight.put(f"{CTA}/{gsid}", json={"External_Id__c": "other"})
+    assert moved.json()["errorCode"] == "COCKPIT_1052"
+    await simulators.gainsight.put(f"{CTA}/{gsid}", json={"StatusName": "Closed Success"})
+    after_closing = await simulators.gainsight.post(CTA, json=cta("C-1"))
+    assert after_closing.status_code == 409, "a closed one keeps its id"
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

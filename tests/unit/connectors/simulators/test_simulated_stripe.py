@@ -7,10 +7,12 @@ import pytest
 
 from connectors.simulators.stripe.forms import parse_body, parse_pairs
 
+CARD = {"invoice_settings[default_payment_method]": "pm_card_visa"}
+
 
 @pytest.fixture
 async def customer(simulators):
-    return (await simulators.stripe.post("/customers", data={"name": "A", "metadata[external_id]": "C-1"})).json()["id"]
+    return (await simulators.stripe.post("/customers", data={"name": "A", "metadata[external_id]": "C-1", **CARD})).json()["id"]
 
 
 @pytest.fixture
@@ -145,10 +147,12 @@ async def test_events_are_listed_newest_first(simulators, customer, price):
     await simulators.stripe.post(f"/subscriptions/{made['id']}", data={"metadata[note]": "n"})
     await simulators.stripe.delete(f"/subscriptions/{made['id']}")
 
-    events = (await simulators.stripe.get("/events")).json()["data"]
+    listed = (await simulators.stripe.get("/events")).json()["data"]
+    events = [event for event in listed if event["type"].startswith("customer.subscription.")]
     assert [event["type"].rsplit(".", 1)[1] for event in events] == ["deleted", "updated", "created"]
 
     page = (await simulators.stripe.get("/events", params={"limit": 1})).json()
+    events = listed
     assert (page["data"], page["has_more"]) == ([events[0]], True)
     after = (await simulators.stripe.get("/events", params={"limit": 1, "starting_after": events[0]["id"]})).json()
     assert after["data"] == [events[1]]
