@@ -148,15 +148,15 @@ class Drivers:
 
     async def set_offline(self, role: str, *, offline: bool) -> None:
         """Switch a simulated system off or on: while it is off nothing is answered and nothing is carried out."""
-        await self.faults(role, offline=offline)
+        await self.set_faults(role, offline=offline)
 
-    async def faults(self, role: str, **changes: Unpack[FaultChanges]) -> None:
+    async def set_faults(self, role: str, **changes: Unpack[FaultChanges]) -> None:
         """Set switches of a simulated system."""
         await self.control.set_faults(self.vendor(role), **changes)
 
     async def webhook_copies(self, copies: int) -> None:
         """From now on the CPQ sends each webhook so many times."""
-        await self.faults("cpq", webhook_copies=copies)
+        await self.set_faults("cpq", webhook_copies=copies)
 
     async def faultless(self) -> None:
         """Switch all faults off."""
@@ -166,7 +166,7 @@ class Drivers:
     async def webhooks_to(self, gateway: str) -> None:
         """Where every system sends its webhooks from now on."""
         for role in self.sending:
-            await self.faults(role, webhook_url=f"{gateway}/webhooks/{self.systems[role].name}")
+            await self.set_faults(role, webhook_url=f"{gateway}/webhooks/{self.systems[role].name}")
 
     async def webhooks_pending(self) -> int:
         """How many webhooks were not taken yet."""

@@ -64,6 +64,16 @@ async def test_a_result_without_outputs_is_a_result(stores: Stores) -> None:
     assert await claim(stores) == Remembered(Handled(OutcomeKind.SUPERSEDED, detail="newer"), same_record=True)
 
 
+async def test_what_was_done_is_written_whatever_its_detail_holds(stores: Stores) -> None:
+    """The call was made: a letter that the database does not take must not keep us from saying so."""
+    await stores.take()
+    await claim(stores)
+    await settle(stores, Handled(OutcomeKind.APPLIED, HANDLED.outputs, "nul \x00, half \ud800", HANDLED.output_types))
+    again = await claim(stores)
+    assert isinstance(again, Remembered)
+    assert again.handled.outputs == HANDLED.outputs
+
+
 async def test_the_same_message_from_another_position_is_told_apart(stores: Stores) -> None:
     await stores.take()
     await claim(stores)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
 from integration_fabric.backends.sql import migrations
-from integration_fabric.backends.sql.dialects import Failure, be_alone_for_upgrade, make_engine, meaning, now_s
+from integration_fabric.backends.sql.dialects import Failure, be_alone_for_upgrade, make_engine, meaning, now_s, shown
 from integration_fabric.backends.sql.tables import STORE
 from integration_fabric.messages.errors import Unavailable, Unreachable
 
@@ -31,6 +31,8 @@ GROUP = 64
 TRIES = 4
 """For one piece of work that others outran, or whose connection was lost. Each time a row that it had not seen is there; three such rows of
 one message are more than there ever are."""
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.5
+"""Between two tries to have a lock, doubled from one to the next. Each try keeps the thread for as long as the database waits."""
 PATIENCE_S = 10.0
 """How long one piece of work comes back for a lock, before whoever asked is told that the store is unavailable and waits in its lane."""
 
@@ -116,7 +118,7 @@ class Database:
         self.engine.dispose()
 
     def _shown(self) -> str:
-        return self.engine.url.render_as_string(hide_password=True)
+        return shown(self.engine.url.render_as_string(hide_password=True))
 
     def _main(self) -> None:
         ending = False
@@ -172,14 +174,23 @@ class Database:
         told: list[_Outcome] = []
         for outcome in outcomes:
             work = outcome.work
-            if outcome.error is not None and not ending and work.may_come_back(meaning(outcome.error)):
-                work.tries += 1
-                self._work.put(work)
+            failure = None if outcome.error is None else meaning(outcome.error)
+            if failure is not None and not ending and work.may_come_back(failure):
+                self._put_off(work, failure)
             else:
                 told.append(replace(outcome, error=outcome.error and self._named(outcome.error)))
         for loop in {outcome.work.loop for outcome in told}:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_tell, [outcome for outcome in told if outcome.work.loop is loop])
+
+    def _put_off(self, work: _Work, failure: Failure) -> None:
+        """Try it again: at once, or a little later where it waits for a lock, so that other work is not kept waiting with it."""
+        work.tries += 1
+        if failure is not Failure.LOCKED:
+            self._work.put(work)
+        elif not work.loop.is_closed():
+            delay_s = min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2 ** (work.tries - 1))
+            work.loop.call_soon_threadsafe(lambda: work.loop.call_later(delay_s, self._work.put, work))
 
     def _named(self, error: Exception) -> Exception:
         ours = not isinstance(error, (SQLAlchemyError, _InDoubt))
