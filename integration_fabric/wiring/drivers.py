@@ -172,16 +172,16 @@ class Drivers:
         """How many webhooks were not taken yet."""
         return sum([(await self.control.webhooks(self.vendor(role))).get("pending", 0) for role in self.sending])
 
+    async def webhooks_lost(self) -> int:
+        """How many webhooks of the CPQ were lost on their way so far: it believes that they were taken."""
+        return (await self.control.webhooks(self.vendor("cpq"))).get("lost", 0)
+
     @property
     def sending(self) -> Sequence[str]:
         """The simulated roles that send webhooks."""
         return [role for role in sorted(self.simulated) if self.systems[role].vendor.verifier is not None]
 
     # What the systems hold
-
-    async def webhooks_lost(self) -> int:
-        """How many webhooks of the CPQ were lost on their way so far: it believes that they were taken."""
-        return (await self.control.webhooks(self.vendor("cpq"))).get("lost", 0)
 
     async def footprints(self, quote_ids: Sequence[str], *, but: str | None = None) -> Mapping[str, Footprint]:
         """Count the records of quotes in every system; a role that is left out counts as none."""
