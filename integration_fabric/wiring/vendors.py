@@ -28,7 +28,7 @@ from integration_fabric.connector_kit.polling import Source
 from integration_fabric.connector_kit.webhooks import Verifier
 from integration_fabric.messages.base import Event
 from integration_fabric.messages.ids import System
-from integration_fabric.messages.master_data import CustomerChanged, ProductChanged, TaxCodeChanged
+from integration_fabric.messages.master_data import AccountChanged, AccountingPeriodChanged, CustomerChanged, ProductChanged, TaxCodeChanged
 from integration_fabric.messages.quotes import QuoteApproved
 from integration_fabric.wiring.settings import SystemSettings
 
@@ -82,7 +82,11 @@ def _salesforce_signature(settings: SystemSettings) -> Verifier:
 VENDORS: Mapping[tuple[str, str], Vendor] = {
     ("cpq", "salesforce"): Vendor(SALESFORCE, _salesforce, verifier=_salesforce_signature, publishes=(QuoteApproved,)),
     ("erp", "tryton"): Vendor(
-        TRYTON, _tryton, source=_changes, publishes=(TaxCodeChanged, ProductChanged, CustomerChanged), reader=TrytonReader
+        TRYTON,
+        _tryton,
+        source=_changes,
+        publishes=(TaxCodeChanged, AccountingPeriodChanged, AccountChanged, ProductChanged, CustomerChanged),
+        reader=TrytonReader,
     ),
     ("billing", "stripe"): Vendor(STRIPE, _stripe, reader=StripeReader),
     ("customer-success", "gainsight"): Vendor(GAINSIGHT, _gainsight, reader=GainsightReader),
