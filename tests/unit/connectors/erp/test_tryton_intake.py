@@ -29,6 +29,7 @@ def test_a_tax_code_is_known_by_its_code_in_its_company() -> None:
         rate=Decimal("0.0725"),
         legal_entity="US",
         active=True,
+        percent=Decimal("7.25"),
         aggregate_version=1_767_323_045_678_901,
     )
     assert event.body.key == "NY"
