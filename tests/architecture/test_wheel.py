@@ -37,6 +37,7 @@ def test_it_carries_what_it_needs(installed: Path) -> None:
     assert top == {"integration_fabric", "connectors", "schemas"}
     assert len(list((installed / "schemas").rglob("*.avsc"))) == len(list((CHECKOUT / "schemas").rglob("*.avsc")))
     assert (installed / "integration_fabric/local/tryton-requirements.txt").exists()
+    assert (installed / "integration_fabric/local/localstripe-requirements.txt").exists()
     assert list((installed / "integration_fabric/backends/sql/migrations/versions").glob("0001*.py"))
 
 
