@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from integration_fabric.local import postgres_programs
+from integration_fabric.local.errors import NoPostgres
 from integration_fabric.messages.fabric import ProcessState
 from integration_fabric.operations.conservation import Balance
 from integration_fabric.process_engine.ports import Instances
 from integration_fabric.wiring import local_systems
 from integration_fabric.wiring.contracts import apply_topics, push_schemas
 from integration_fabric.wiring.drivers import Drivers, Footprint, open_drivers
+from integration_fabric.wiring.local_store import Store
 from integration_fabric.wiring.local_systems import GATEWAY, WORKER_PARTS
 from integration_fabric.wiring.local_vendors import Landscape
 from integration_fabric.wiring.operations import open_instances, read_balances
@@ -81,6 +84,18 @@ class Victims:
 
 
 @pytest.fixture
+def server_store() -> Store:
+    """PostgreSQL; SQLite on a machine that has none."""
+    try:
+        postgres_programs.find()
+        postgres_programs.run_as()
+    except NoPostgres as error:
+        print(f"on SQLite: {error}")
+        return Store.SQLITE
+    return Store.POSTGRESQL
+
+
+@pytest.fixture
 def state_dir(tmp_path: Path) -> Iterator[Path]:
     """A landscape of its own, stopped at the end."""
     with pytest.MonkeyPatch.context() as patch:
@@ -89,13 +104,13 @@ def state_dir(tmp_path: Path) -> Iterator[Path]:
         try:
             yield tmp_path
         finally:
-            local_systems.down(lambda _: None)
+            local_systems.forget(lambda _: None)
 
 
 @asynccontextmanager
-async def victims(systems: Landscape, seed: int) -> AsyncIterator[Victims]:
+async def victims(systems: Landscape, seed: int, store: Store) -> AsyncIterator[Victims]:
     """Everything runs, each worker in a process of its own."""
-    local_systems.up(systems, lambda _: None)
+    local_systems.up(systems, lambda _: None, store=store)
     settings = load()
     apply_topics(settings)
     push_schemas(settings)
