@@ -83,10 +83,10 @@ class Courier:
         return ready
 
     def _forget_old_timing(self) -> None:
-        """What is late or stands aside goes on at once where the switches for that were changed."""
+        """What is late or stands aside goes on at once where the switches for that were changed, or were forgotten in a restart."""
         now = self._panel.now
         timing = (now.webhook_delay_ms, now.webhook_delay_jitter_ms, now.webhook_reorder_rate, now.webhook_reorder_ms)
-        if self._timing not in (None, timing):
+        if self._timing != timing:
             self._outbox.release()
             self._timed.clear()
         self._timing = timing

@@ -158,7 +158,8 @@ def _start(settings: LocalSettings, webhook: Webhook | None) -> LocalstripeAddre
     port = ports.claim(settings.state_dir, NAME)
     told = ["--webhook-url", webhook.url, "--webhook-secret", webhook.secret] if webhook else []
     python = _installation(settings) / "venv" / "bin" / "python"
-    command = [str(python), str(SERVER), "--port", str(port), *told, str(data_file(settings))]
+    # -P, or our module of the same name, which lies beside the server, would be taken for localstripe
+    command = [str(python), "-P", str(SERVER), "--port", str(port), *told, str(data_file(settings))]
     process = processes.start(NAME, command, state_dir=settings.state_dir)
     details = {"webhook": webhook.url if webhook else ""}
     state.record(settings.state_dir, state.Service(NAME, process.pid, f"http://{ports.HOST}:{port}", details))

@@ -158,8 +158,11 @@ def keep_in(file):
         dict.clear(store)
         file.forget_all()
 
+    def dump_to_disk(store):
+        file.save(store)
+
+    Store.dump_to_disk = dump_to_disk
     Store.__setitem__, Store.__delitem__, Store.get, Store.items, Store.clear = set_item, delete_item, get, items, clear
-    Store.dump_to_disk = file.save
     file.load(resources.store)
 
 

@@ -1,4 +1,4 @@
-"""What a scenario test is given: the `world` fixture, in memory, or with `--real` on Apache Kafka, a real Tryton and a store that `--store` chooses.
+"""What a scenario test is given: the `world` fixture, in memory, or with `--real` on Kafka, a store, Tryton, localstripe and a helpdesk.
 
 Use it with `pytest_plugins = ["integration_fabric.testing.pytest_plugin"]` in the topmost conftest.py.
 """
@@ -52,10 +52,10 @@ def landscape_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def landscape_settings(landscape_dir: Path, is_real: bool, request: pytest.FixtureRequest) -> Iterator[Settings]:
-    """A running landscape: simulators alone, or Kafka and Tryton too."""
+    """A running landscape: simulators alone, or Kafka and the real systems too."""
     assert landscape_dir.exists()
     if is_real:
-        local_systems.up(Landscape.TRYTON, lambda _: None, store=Store(request.config.getoption(STORE)))
+        local_systems.up(Landscape.REAL, lambda _: None, store=Store(request.config.getoption(STORE)))
     else:
         local_systems.simulators_up(lambda _: None)
     try:

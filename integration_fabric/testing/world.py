@@ -34,7 +34,6 @@ from integration_fabric.wiring.fabric import Fabric
 from integration_fabric.wiring.gateway import ways_in
 from integration_fabric.wiring.operations import balances
 from integration_fabric.wiring.samples import SampleQuote, TaxCode, sample_quote, unused_tax_code
-from integration_fabric.wiring.settings import WorkerSettings
 
 SETTLE_WITHIN = timedelta(seconds=60)
 LOOK_EVERY_S = 0.02
@@ -219,7 +218,7 @@ class World:
 
     async def open_gateway(self) -> None:
         """Take every system's webhooks in this process."""
-        bound = listen(WorkerSettings(), "gateway")
+        bound = listen(self.fabric.settings.gateway, "gateway")
         address = await self.exits.enter_async_context(serving(application(self.fabric, ways_in(self.fabric)), bound))
         await self.drivers.webhooks_to(address)
 

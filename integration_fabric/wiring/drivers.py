@@ -100,6 +100,12 @@ class Drivers:
         await cpq.create_quote(new_quote(quote))
         await cpq.approve_quote(quote.quote_id)
 
+    async def approve_again(self, quote_id: str) -> None:
+        """Take a quote back into draft and approve it once more: a second webhook about the same quote follows."""
+        cpq: Salesforce = self.systems["cpq"].client
+        await cpq.reopen_quote(quote_id)
+        await cpq.approve_quote(quote_id)
+
     async def load_master_data(self, world: Landscape) -> None:
         """Load products, customers and all tax codes but those that are missing at the start. What is there stays."""
         category = None if "erp" in self.simulated else self._category()
@@ -142,15 +148,15 @@ class Drivers:
 
     async def set_offline(self, role: str, *, offline: bool) -> None:
         """Switch a simulated system off or on: while it is off nothing is answered and nothing is carried out."""
-        await self.faults(role, offline=offline)
+        await self.set_faults(role, offline=offline)
 
-    async def faults(self, role: str, **changes: Unpack[FaultChanges]) -> None:
+    async def set_faults(self, role: str, **changes: Unpack[FaultChanges]) -> None:
         """Set switches of a simulated system."""
         await self.control.set_faults(self.vendor(role), **changes)
 
     async def webhook_copies(self, copies: int) -> None:
         """From now on the CPQ sends each webhook so many times."""
-        await self.faults("cpq", webhook_copies=copies)
+        await self.set_faults("cpq", webhook_copies=copies)
 
     async def faultless(self) -> None:
         """Switch all faults off."""
@@ -160,7 +166,7 @@ class Drivers:
     async def webhooks_to(self, gateway: str) -> None:
         """Where every system sends its webhooks from now on."""
         for role in self.sending:
-            await self.faults(role, webhook_url=f"{gateway}/webhooks/{self.systems[role].name}")
+            await self.set_faults(role, webhook_url=f"{gateway}/webhooks/{self.systems[role].name}")
 
     async def webhooks_pending(self) -> int:
         """How many webhooks were not taken yet."""
@@ -172,6 +178,10 @@ class Drivers:
         return [role for role in sorted(self.simulated) if self.systems[role].vendor.verifier is not None]
 
     # What the systems hold
+
+    async def webhooks_lost(self) -> int:
+        """How many webhooks of the CPQ were lost on their way so far: it believes that they were taken."""
+        return (await self.control.webhooks(self.vendor("cpq"))).get("lost", 0)
 
     async def footprints(self, quote_ids: Sequence[str], *, but: str | None = None) -> Mapping[str, Footprint]:
         """Count the records of quotes in every system; a role that is left out counts as none."""

@@ -213,6 +213,7 @@ def _write_config(settings: LocalSettings, bootstrap: str, store_url: str, syste
         f"# Written by `fabric up`: the local landscape. Environment variables FABRIC_… go before it.\n{note}".strip(),
         section("kafka", bootstrap=bootstrap),
         section("store", url=store_url),
+        section("gateway", port=_port(GATEWAY)),
         *(playing.section for playing in systems),
     ]
     path = settings.state_dir / LOCAL_CONFIG.name

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from integration_fabric.local import helpdesk, processes, state, tryton
+from integration_fabric.local import helpdesk, localstripe, processes, state, tryton
 from integration_fabric.local.settings import LocalSettings
 from integration_fabric.local.state import Service
 
@@ -89,11 +89,11 @@ def up(landscape: Landscape, ground: Ground) -> Sequence[Playing]:
 
 def down(settings: LocalSettings) -> Sequence[str]:
     """Stop the real ones; their data stays. The names of those that ran."""
-    stops = {"tryton": tryton.down, "helpdesk": helpdesk.down}
+    stops = {"tryton": tryton.down, "localstripe": localstripe.down, "helpdesk": helpdesk.down}
     return [name for name, stop in stops.items() if stop(settings)]
 
 
-def section(name: str, **values: str) -> str:
+def section(name: str, **values: str | int) -> str:
     """A section of the settings file."""
     return "\n".join([f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())])
 
@@ -119,6 +119,10 @@ def _real(landscape: Landscape, ground: Ground) -> Sequence[Playing]:
         values = {"vendor": "tryton", "url": erp.url, "database": erp.database, "key": erp.key, "answer_within": "PT30S"}
         found.append(Playing("tryton", "erp", values))
     if landscape is Landscape.REAL:
+        webhook = localstripe.Webhook(f"{ground.webhooks}/localstripe", WEBHOOK_SECRET)
+        billing = localstripe.up(ground.settings, ground.tell, fresh=ground.fresh, webhook=webhook)
+        values = {"vendor": "localstripe", "url": billing.url, "key": billing.key, "webhook_secret": WEBHOOK_SECRET}
+        found.append(Playing("localstripe", "billing", values))
         support = helpdesk.up(ground.settings, ground.tell, fresh=ground.fresh)
         found.append(
             Playing("helpdesk", "support", {"vendor": "helpdesk", "url": support.url, "key": support.key, "answer_within": "PT15S"})

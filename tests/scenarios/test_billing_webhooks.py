@@ -29,10 +29,10 @@ async def _pay_and_compare(world: World) -> None:
 
 
 async def test_lost_webhooks_are_caught_up_by_polling(world: World) -> None:
-    await world.drivers.faults("billing", webhook_loss_rate=1.0)
+    await world.drivers.set_faults("billing", webhook_loss_rate=1.0)
     await _pay_and_compare(world)
 
 
 async def test_webhooks_that_come_twice_late_and_reordered_do_no_harm(world: World) -> None:
-    await world.drivers.faults("billing", webhook_copies=2, webhook_delay_ms=50, webhook_delay_jitter_ms=400, webhook_reorder_rate=0.5)
+    await world.drivers.set_faults("billing", webhook_copies=2, webhook_delay_ms=50, webhook_delay_jitter_ms=400, webhook_reorder_rate=0.5)
     await _pay_and_compare(world)

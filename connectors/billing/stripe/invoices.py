@@ -90,7 +90,7 @@ def _sold(line: Line, number: int, currency: str) -> tuple[Decimal, Decimal]:
         quantity, unit_price = (_number(line.told.get(name, ""), number, name) for name in ("quantity", "unit_price"))
     else:
         quantity = Decimal(1 if line.quantity is None else line.quantity)
-        unit_price = net if line.terms.unit_amount_decimal is None else major_units(line.terms.unit_amount_decimal, currency)
+        unit_price = net if line.terms.unit_amount is None else major_units(line.terms.unit_amount, currency)
     in_minor_units = minor_units(quantity * unit_price, currency).quantize(Decimal(1), ROUND_HALF_UP)
     fits = in_minor_units == line.net and unit_price == unit_price.quantize(_PLACES)
     return (quantity, unit_price) if fits else (Decimal(1), net)

@@ -1,4 +1,4 @@
-"""localstripe (https://github.com/adrienverge/localstripe) as billing: an older Stripe, without keys, so that whoever does not know looks."""
+"""localstripe (https://github.com/adrienverge/localstripe) as billing: an older Stripe without keys, where each action looks first."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from connectors.billing.stripe.account import PAGE_RECORDS, Account, once
 from connectors.billing.stripe.plans import Plan, PlanTerms, plan_form, plan_subscription_form
 from connectors.billing.stripe.records import EXTERNAL_ID, Customer, Identified, NewSubscription, Subscription
 from connectors.billing.stripe.refusals import Error, StripeRefused, failure
-from connectors.billing.stripe.sdk import Api, Listed, api_over, open_api
+from connectors.billing.stripe.sdk import Api, Listed, RecordT, api_over, open_api
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Localstripe(Account):
             f"plan {terms.order_line_id} is there, and charges something else", code="resource_already_exists", param="plan"
         )
 
-    async def _there(self, call: Awaitable[object], shape: type[Plan | Identified]) -> Plan | Identified | None:
+    async def _there(self, call: Awaitable[object], shape: type[RecordT]) -> RecordT | None:
         try:
             return await self.api.answer(call, shape)
         except StripeRefused as absent:

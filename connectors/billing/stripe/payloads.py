@@ -42,7 +42,14 @@ class Terms(Shape):
     product: str | None = None
     usage_type: str | None = None
     unit_amount_decimal: Decimal | None = None
+    amount: Minor | None = None
+    """Of a plan, where it is whole."""
     metadata: Mapping[str, str] = {}
+
+    @property
+    def unit_amount(self) -> Decimal | int | None:
+        """Of one unit, in minor units."""
+        return self.amount if self.unit_amount_decimal is None else self.unit_amount_decimal
 
 
 class Period(Shape):

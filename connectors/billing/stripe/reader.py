@@ -34,7 +34,10 @@ def billed(invoice: Invoice) -> BilledInvoice:
 
 @dataclass(frozen=True, slots=True)
 class StripeReader(BillingReader):
-    """Reads one account with Stripe, or a localstripe. It may miss what was made within the last minute where few are asked for: Stripe's search is behind."""
+    """Reads one account with Stripe, or a localstripe.
+
+    Of Stripe it may miss what was made within the last minute where few are asked for: its search is behind.
+    """
 
     stripe: Account
 

@@ -79,8 +79,11 @@ class Salesforce:
 
     async def approve_quote(self, quote_id: str) -> None:
         """Approve a quote by its canonical id; its webhook follows. Raises SalesforceRefused where there is none."""
-        quote = shaped(Quote, (await self._read(quote_id)).json())
-        await self._write("PATCH", f"{_QUOTES}/{quote.id}", {"SBQQ__Status__c": "Approved"})
+        await self._set_status(quote_id, "Approved")
+
+    async def reopen_quote(self, quote_id: str) -> None:
+        """Take a quote back into draft by its canonical id. Raises SalesforceRefused where there is none."""
+        await self._set_status(quote_id, "Draft")
 
     async def find_quote(self, quote_id: str) -> Quote | None:
         """A quote by its canonical id."""
@@ -98,6 +101,10 @@ class Salesforce:
     async def query_more(self, url: str) -> QueryPage:
         """A further page, by the `next` of the one before."""
         return _page(await self.http.call("GET", url, headers=_BATCH))
+
+    async def _set_status(self, quote_id: str, status: str) -> None:
+        quote = shaped(Quote, (await self._read(quote_id)).json())
+        await self._write("PATCH", f"{_QUOTES}/{quote.id}", {"SBQQ__Status__c": status})
 
     async def _read(self, quote_id: str) -> Answer:
         return _dealt_with(await self.http.call("GET", f"{_QUOTES}/Name/{quoted(quote_id, safe='')}"))

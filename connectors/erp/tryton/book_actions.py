@@ -83,20 +83,18 @@ async def _discard_draft(command: PostInvoice, erp: TrytonErp) -> None:
 
 
 async def _books(command: PostInvoice, erp: TrytonErp) -> Books:
-    """What Tryton knows of what is named, in a dozen reads however many lines there are."""
+    """What Tryton knows of what is named, in five reads however many lines there are."""
     company = (await judged(erp.companies())).get(command.legal_entity)
-    customer = await judged(erp.find_customer(command.customer_id))
     products = {line.product_id for line in command.lines}
     taxes = {line.tax_code for line in command.lines}
     return Books(
         company=company,
         currency=await judged(erp.invoices.find_currency(command.currency)),
-        customer=customer,
+        customer=await judged(erp.invoices.find_debtor(command.customer_id, company.id)) if company else None,
         order=await judged(erp.find_sale(command.order_id)) if command.order_id else None,
         period=await judged(erp.periods.find(company.id, command.issued_on)) if company else None,
         products=await judged(erp.invoices.find_products(products, company.id)) if company else {},
         taxes=await judged(erp.invoices.find_taxes(taxes, company.id)) if company else {},
-        receivable=await judged(erp.invoices.find_receivable_account(customer.id, company.id)) if company and customer else None,
         journal=await judged(erp.invoices.find_journal()),
     )
 

@@ -152,6 +152,23 @@ class Account(Record):
     closed: bool
 
 
+class Debtor(BaseModel):
+    """A customer as an invoice needs it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    address: int | None
+    """The first address; an invoice needs one."""
+    account: int | None
+    """The account that it owes through."""
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """The customer that a row tells of; raises pydantic.ValidationError."""
+        return cls.model_validate({**row, "address": next(iter(row["addresses"]), None)})
+
+
 class BookedProduct(BaseModel):
     """A product as an invoice line needs it."""
 

@@ -11,6 +11,7 @@ from connectors.erp.tryton.book_records import (
     BookedProduct,
     BookedTax,
     Currency,
+    Debtor,
     Invoice,
     InvoiceState,
     NewInvoice,
@@ -21,7 +22,7 @@ from connectors.erp.tryton.book_records import (
     Statement,
     StatementState,
 )
-from connectors.erp.tryton.records import Company, Customer, Sale, SaleState
+from connectors.erp.tryton.records import Company, Sale, SaleState
 from integration_fabric.connector_kit.shapes import version_at
 from integration_fabric.messages.invoices import InvoiceLine, InvoicePosted, PostingRejected, PostInvoice
 from integration_fabric.messages.payments import ApplyPayment, PaymentApplied
@@ -37,13 +38,11 @@ class Books:
 
     company: Company | None
     currency: Currency | None
-    customer: Customer | None
+    customer: Debtor | None
     order: Sale | None
     period: Period | None
     products: Mapping[str, BookedProduct]
     taxes: Mapping[str, BookedTax]
-    receivable: int | None
-    """The account that the customer owes through."""
     journal: int | None
 
 
@@ -60,10 +59,10 @@ def _head_problems(command: PostInvoice, known: Books) -> Iterator[Problem]:
     if command.order_id and (known.order is None or known.order.state is SaleState.CANCELLED):
         hint = "book the order in the ERP: there is no sale with this reference, or it is cancelled"
         yield Problem(entity="order", id=command.order_id, field="order_id", code="unknown-order", hint=hint)
-    if known.customer is None:
+    if known.customer is None and known.company is not None:
         hint = "add a party with this code, or take it into use again"
         yield Problem(entity="customer", id=command.customer_id, field="customer_id", code="unknown-customer", hint=hint)
-    elif known.customer.address is None:
+    elif known.customer is not None and known.customer.address is None:
         hint = "give the party an address: an invoice cannot be made without one"
         yield Problem(entity="customer", id=command.customer_id, field="customer_id", code="customer-without-address", hint=hint)
     if known.currency is None:
@@ -78,7 +77,7 @@ def _head_problems(command: PostInvoice, known: Books) -> Iterator[Problem]:
 
 
 def _own_account_problems(command: PostInvoice, known: Books) -> Iterator[Problem]:
-    if known.receivable is None and known.customer is not None:
+    if known.customer is not None and known.customer.account is None:
         hint = "set a default receivable account for the company, or one for the party"
         yield Problem(entity="account", id=command.customer_id, field="customer_id", code="unknown-account", hint=hint)
     if known.journal is None:
@@ -177,7 +176,7 @@ def new_invoice(command: PostInvoice, known: Books) -> NewInvoice:
     assert known.customer is not None
     assert known.customer.address is not None
     assert known.currency is not None
-    assert known.receivable is not None
+    assert known.customer.account is not None
     assert known.journal is not None
     amounts = in_steps(known.currency, [line.amount for line in command.lines])
     taxes = in_steps(known.currency, [line.tax_amount for line in command.lines])
@@ -188,7 +187,7 @@ def new_invoice(command: PostInvoice, known: Books) -> NewInvoice:
         currency=known.currency.id,
         party=known.customer.id,
         address=known.customer.address,
-        account=known.receivable,
+        account=known.customer.account,
         journal=known.journal,
         issued_on=command.issued_on,
         due_on=command.due_on,

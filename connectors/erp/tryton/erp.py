@@ -24,25 +24,15 @@ _ACCOUNT = ("code", "name", "company", "closed", "create_date", "write_date")
 class TrytonErp(Tryton):
     """One database of one Tryton server, as the actions, the reader and the poller use it. Raises as every method of `Tryton`."""
 
-    @property
-    def invoices(self) -> Invoices:
-        """The customer invoices."""
-        return Invoices(self._rest)
-
-    @property
-    def payments(self) -> Payments:
-        """What billing collected."""
-        return Payments(self._rest)
-
-    @property
-    def dunnings(self) -> Dunnings:
-        """What people must look after."""
-        return Dunnings(self._rest)
-
-    @property
-    def periods(self) -> Periods:
-        """The accounting periods."""
-        return Periods(self._rest)
+    def __init__(
+        self, http: httpx.AsyncClient, *, base_url: str, database: str, key: str, poll_overlap: timedelta = timedelta(seconds=10)
+    ) -> None:
+        """As `Tryton`, and with it `invoices`, `payments` (what billing collected), `dunnings` (what people must see to) and `periods`."""
+        super().__init__(http, base_url=base_url, database=database, key=key, poll_overlap=poll_overlap)
+        self.invoices = Invoices(self._rest)
+        self.payments = Payments(self._rest)
+        self.dunnings = Dunnings(self._rest)
+        self.periods = Periods(self._rest)
 
     async def find_unsalable(self, codes: Iterable[str]) -> Collection[str]:
         """Which of the products in use with these codes are not for sale."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 import httpx
 
-from connectors.erp.tryton.book_records import BookedProduct, BookedTax, Currency, Invoice, InvoiceState, NewInvoice
+from connectors.erp.tryton.book_records import BookedProduct, BookedTax, Currency, Debtor, Invoice, InvoiceState, NewInvoice
 from connectors.erp.tryton.rest import Rest, TrytonRefused
 
 _STAMPS = ("create_date", "write_date")
@@ -23,6 +23,7 @@ _PRODUCT = (
     *("code", "default_uom.digits", "template.account_category.account_revenue", "template.account_category.account_parent"),
     "template.account_category.parent.account_revenue",
 )
+_DEBTOR = ("addresses", "account_receivable")
 _TAX = ("name", "description", "invoice_account", "credit_note_account")
 # How often to try another date: each time another invoice with a later date must have been numbered in between.
 _NUMBERINGS = 4
@@ -33,6 +34,9 @@ class Invoices:
     """The customer invoices of one database. Every method raises as those of `Rest`."""
 
     rest: Rest
+    _currencies: dict[str, Currency] = field(default_factory=dict)
+    _journals: dict[str, int] = field(default_factory=dict)
+    _receivable: dict[int, int] = field(default_factory=dict)
 
     async def find(self, reference: str) -> Invoice | None:
         """The invoice with this reference: the oldest that is not cancelled, or else the oldest."""
@@ -95,9 +99,11 @@ class Invoices:
     # What an invoice refers to
 
     async def find_currency(self, code: str) -> Currency | None:
-        """The currency with this ISO 4217 code."""
-        page = await self.rest.search("currency.currency", [["code", "=", code]], ["code", "rounding"])
-        return Currency.model_validate(page.rows[0]) if page.rows else None
+        """The currency with this ISO 4217 code. One that is there stays as it is, and is read once."""
+        if code not in self._currencies:
+            page = await self.rest.search("currency.currency", [["code", "=", code]], ["code", "rounding"])
+            self._currencies.update({row["code"]: Currency.model_validate(row) for row in page.rows})
+        return self._currencies.get(code)
 
     async def find_products(self, codes: Iterable[str], company: int) -> dict[str, BookedProduct]:
         """The products in use with these codes, with one company's accounts, by code."""
@@ -109,18 +115,19 @@ class Invoices:
         rows = await self.rest.among("account.tax", codes, by="name", fields=_TAX, further=[["company", "=", company]])
         return {row["name"]: BookedTax.model_validate(row) for row in rows}
 
-    async def find_receivable_account(self, party: int, company: int) -> int | None:
-        """The account that a customer owes through in one company: its own, or else the company's."""
-        own = await self.rest.search("party.party", [["id", "=", party]], ["account_receivable"], company=company)
-        if own.rows and own.rows[0]["account_receivable"]:
-            return int(own.rows[0]["account_receivable"])
-        page = await self.rest.search("account.configuration", [], ["default_account_receivable"], company=company)
-        return next((int(row["default_account_receivable"]) for row in page.rows if row["default_account_receivable"]), None)
+    async def find_debtor(self, code: str, company: int) -> Debtor | None:
+        """The customer in use with this canonical id, with the account that it owes through in one company: its own, or the company's."""
+        rows = await self.rest.among("party.party", [code], by="code", fields=_DEBTOR, company=company)
+        if not rows:
+            return None
+        return Debtor.of({**rows[0], "account": rows[0]["account_receivable"] or await self._default_receivable(company)})
 
     async def find_journal(self) -> int | None:
-        """The journal of customer invoices."""
-        page = await self.rest.search("account.journal", [["type", "=", "revenue"]], ["id"])
-        return int(page.rows[0]["id"]) if page.rows else None
+        """The journal of customer invoices; read once, when there is one."""
+        if not self._journals:
+            page = await self.rest.search("account.journal", [["type", "=", "revenue"]], ["type"])
+            self._journals.update({row["type"]: row["id"] for row in page.rows})
+        return self._journals.get("revenue")
 
     # How it is done
 
@@ -129,6 +136,15 @@ class Invoices:
         return Invoice.of(
             await self.rest.press("account.invoice", invoice.id, button="post", fields=_INVOICE, company=invoice.company, unasked=True)
         )
+
+    async def _default_receivable(self, company: int) -> int | None:
+        if company not in self._receivable:
+            page = await self.rest.search("account.configuration", [], ["default_account_receivable"], company=company)
+            found: list[int] = [row["default_account_receivable"] for row in page.rows if row["default_account_receivable"]]
+            if not found:
+                return None
+            self._receivable[company] = found[0]
+        return self._receivable[company]
 
     async def _last_numbered(self, invoice: Invoice, issued_on: date) -> date | None:
         """The date of the last numbered invoice of the fiscal year, where it is later."""

@@ -65,30 +65,21 @@ def settle(reader: Reader, invoice_id: int) -> None:
         Writer(reader.store, {}).replace(record, {"state": "paid"})
 
 
-def add_move(reader: Reader, *, company: int, journal: int, on: date, state: str, origin: str, lines: Sequence[JsonObject]) -> int:
-    """Entries in the books; posted ones are numbered."""
-    period = open_period(reader, company, on)
+def add_move(reader: Reader, period: JsonObject, *, company: int, journal: int, on: date, origin: str, lines: Sequence[JsonObject]) -> int:
+    """Draft entries in the books."""
     writer = Writer(reader.store, {})
-    values = {"company": company, "journal": journal, "date": on, "period": period["id"], "origin": origin}
-    move = writer.create("account.move", values)
-    if state == "posted":
-        post_move(reader, move["id"])
+    move = {"company": company, "journal": journal, "date": on.isoformat(), "period": period["id"], "origin": origin}
+    move_id: int = writer.put("account.move", move)["id"]
     for line in lines:
-        own = {name: value for name, value in line.items() if name != "pays"}
-        made = writer.create("account.move.line", {**own, "move": move["id"]})
-        if line.get("pays") is not None:
-            record = reader.store.get("account.move.line", str(made["id"]))
-            assert record is not None
-            reader.store.replace(record, {**made, "pays": line["pays"]})
-    return int(move["id"])
+        writer.put("account.move.line", {**line, "move": move_id})
+    return move_id
 
 
 def post_move(reader: Reader, move_id: int) -> None:
     """Post entries, and number them within their company and year."""
     record = reader.store.get("account.move", str(move_id))
     assert record is not None
-    move = record.body
-    year = reader.one("account.period", move["period"])["fiscalyear"]
+    year = reader.one("account.period", record.body["period"])["fiscalyear"]
     Writer(reader.store, {}).replace(record, {"state": "posted", "number": str(reader.store.next_number(f"account.move:{year}"))})
 
 
@@ -100,39 +91,30 @@ def _post(reader: Reader, record: Record, unasked: bool) -> JsonObject:
     name = reader.name(INVOICE, invoice)
     if issued_on > today and not unasked:
         raise refused(f'The invoices "{name}" have an invoice date in the future.')
-    year = open_period(reader, invoice["company"], booked_on)["fiscalyear"]
-    _check_sequence(reader, invoice, year, issued_on)
+    period = open_period(reader, invoice["company"], booked_on)
+    year = reader.store.get("account.fiscalyear", str(period["fiscalyear"]))
+    assert year is not None
+    _check_sequence(reader, invoice, year.body, issued_on)
     if due_on < today and not unasked:
         raise refused(f'The invoice "{name}" generates a payment date "{due_on:%m/%d/%Y}" in the past.')
-    number = str(reader.store.next_number(f"account.invoice:{year}"))
-    move = add_move(
-        reader,
-        company=invoice["company"],
-        journal=invoice["journal"],
-        on=booked_on,
-        state="posted",
-        origin=f"{INVOICE},{invoice['id']}",
-        lines=_entries(reader, invoice, due_on),
+    number = str(reader.store.next_number(f"account.invoice:{year.id}"))
+    origin, lines = f"{INVOICE},{invoice['id']}", _entries(reader, invoice, due_on)
+    move = add_move(reader, period, company=invoice["company"], journal=invoice["journal"], on=booked_on, origin=origin, lines=lines)
+    post_move(reader, move)
+    reader.store.replace(
+        year, {**year.body, "numbered_until": issued_on.isoformat(), "numbered_last": f"{number} [{invoice['reference']}]"}
     )
-    changes = {"state": "posted", "number": number, "sequence": year, "invoice_date": issued_on.isoformat(), "move": move}
+    changes = {"state": "posted", "number": number, "sequence": int(year.id), "invoice_date": issued_on.isoformat(), "move": move}
     return Writer(reader.store, {}).replace(record, changes)
 
 
-def _check_sequence(reader: Reader, invoice: JsonObject, year: int, issued_on: date) -> None:
-    """Numbers rise with dates, in each fiscal year."""
-    later = reader.store.find(
-        INVOICE,
-        "json_extract(body, '$.sequence') = ? AND json_extract(body, '$.invoice_date') > ?",
-        (year, issued_on.isoformat()),
-        order="json_extract(body, '$.invoice_date') DESC",
-        limit=1,
-    )
-    if later:
-        name, other = reader.name(INVOICE, invoice), reader.name(INVOICE, later[0].body)
-        sequence = reader.one("account.fiscalyear", year)["name"]
+def _check_sequence(reader: Reader, invoice: JsonObject, year: JsonObject, issued_on: date) -> None:
+    """Numbers rise with dates, in each fiscal year, which remembers how far it has come."""
+    if year.get("numbered_until", "") > issued_on.isoformat():
+        name = reader.name(INVOICE, invoice)
         raise refused(
-            f'To number the invoice "{name}", you must set an invoice date after "{issued_on:%m/%d/%Y}" because the sequence "{sequence}"'
-            f' has already been used for invoice "{other}".'
+            f'To number the invoice "{name}", you must set an invoice date after "{issued_on:%m/%d/%Y}" because the sequence'
+            f' "{year["name"]}" has already been used for invoice "{year["numbered_last"]}".'
         )
 
 
@@ -143,13 +125,13 @@ def _entries(reader: Reader, invoice: JsonObject, due_on: date) -> list[JsonObje
         _entry(line["account"], -line_amount(reader, invoice, line)) for line in parts(reader, LINE, invoice) if line["type"] == "line"
     ]
     taxes = [_entry(tax["account"], -Decimal(tax["amount"])) for tax in parts(reader, TAX, invoice) if Decimal(tax["amount"])]
-    receivable = {"party": invoice["party"], "maturity_date": due_on, "description": invoice["description"]}
+    receivable = {"party": invoice["party"], "maturity_date": due_on.isoformat(), "description": invoice["description"]}
     return [*lines, *taxes, {**_entry(invoice["account"], owed), **receivable}]
 
 
 def _entry(account: int, amount: Decimal) -> JsonObject:
     """A debit where the amount is positive, else a credit."""
-    return {"account": account, "debit": max(amount, Decimal(0)), "credit": max(-amount, Decimal(0))}
+    return {"account": account, "debit": str(max(amount, Decimal(0))), "credit": str(max(-amount, Decimal(0)))}
 
 
 def _cancel(reader: Reader, record: Record, _unasked: bool) -> JsonObject:

@@ -11,7 +11,7 @@ from connectors.simulators.tryton.errors import forbidden, refused
 from connectors.simulators.tryton.reader import Reader
 from connectors.simulators.tryton.writer import Writer
 
-PERIOD = "account.period"
+PERIOD, YEAR = "account.period", "account.fiscalyear"
 
 _BUTTONS: Mapping[str, tuple[frozenset[str], str]] = {
     "close": (frozenset({"open"}), "closed"),
@@ -38,8 +38,8 @@ def open_period(reader: Reader, company: int, day: date) -> JsonObject:
     Raises:
         RefusedError: there is none, or it is closed.
     """
-    domain = [["company", "=", company], ["start_date", "<=", day], ["end_date", ">=", day], ["type", "=", "standard"]]
-    found = reader.find(PERIOD, domain, limit=1)
+    domain = [["start_date", "<=", day], ["end_date", ">=", day], ["type", "=", "standard"]]
+    found = [period for period in reader.find(PERIOD, domain) if reader.one(YEAR, period.body["fiscalyear"])["company"] == company]
     name = reader.name("company.company", reader.one("company.company", company))
     if not found:
         raise refused(f'To continue, you must create a period for the date "{day:%m/%d/%Y}" and company "{name}".')

@@ -11,6 +11,7 @@ from connectors.simulators.store import Record
 from connectors.simulators.tryton.book_values import INVOICE, balance, left_to_pay, paying, to_pay
 from connectors.simulators.tryton.errors import forbidden, refused
 from connectors.simulators.tryton.invoices import add_move, owed, post_move, reconcile, settle
+from connectors.simulators.tryton.periods import open_period
 from connectors.simulators.tryton.reader import Reader
 from connectors.simulators.tryton.writer import Writer
 
@@ -73,16 +74,11 @@ def _enter(reader: Reader, statement: JsonObject, line: Record, unasked: bool) -
         name = reader.name(INVOICE, invoice)
         raise refused(f'Payment lines amount on invoice "{name}" can not be greater than the invoice amount.')
     journal = reader.one("account.statement.journal", statement["journal"])
-    credit = {"account": body["account"], "party": body["party"], "credit": amount, "pays": pays}
-    move = add_move(
-        reader,
-        company=statement["company"],
-        journal=journal["journal"],
-        on=date.fromisoformat(body["date"]),
-        state="draft",
-        origin=f"{STATEMENT},{statement['id']}",
-        lines=[credit, {"account": journal["account"], "debit": amount}],
-    )
+    credit = {"account": body["account"], "party": body["party"], "credit": str(amount), "pays": pays}
+    lines, origin = [credit, {"account": journal["account"], "debit": str(amount)}], f"{STATEMENT},{statement['id']}"
+    company, on = statement["company"], date.fromisoformat(body["date"])
+    period = open_period(reader, company, on)
+    move = add_move(reader, period, company=company, journal=journal["journal"], on=on, origin=origin, lines=lines)
     reader.store.replace(line, {**body, "move": move})
     if invoice is not None:
         _reconcile_if_paid(reader, invoice)

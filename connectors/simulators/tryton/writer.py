@@ -52,6 +52,12 @@ class Writer:
         body |= {"id": self._store.next_number(model), "create_date": at, "write_date": at if model in WRITTEN_AT_CREATION else None}
         return self._settled(model, body, values, lambda: self._insert(model, body))
 
+    def put(self, model: str, values: JsonObject) -> JsonObject:
+        """Add a record that the simulator makes itself, of stored values, unchecked; the rest is at its default."""
+        body = {**_defaults(model), **values, "id": self._store.next_number(model), "create_date": _moment(), "write_date": None}
+        self._insert(model, body)
+        return body
+
     def write(self, model: str, record: Record, values: JsonObject) -> JsonObject:
         """Change a record; its sub-records by commands. Raises as `create`."""
         self._check_names(model, values)

@@ -19,8 +19,9 @@ from integration_fabric.messages.problems import Problem
 from integration_fabric.runtime.context import Context
 
 
-# A server of one process makes some twenty tickets a second, whoever asks: few commands at once, and time for a contract of 200 lines.
-@action(Strategy.LOOKUP_FIRST, in_flight=4, timeout=timedelta(seconds=30))
+# A server of one process makes some twenty tickets a second, whoever asks: few commands at once, and time for a contract of 200 lines;
+# not more, since it is what an unknown outcome is waited for before it is looked up.
+@action(Strategy.LOOKUP_FIRST, in_flight=4, timeout=timedelta(seconds=20))
 async def grant_entitlements(command: GrantEntitlements, call: Context[Helpdesk]) -> EntitlementsGranted | EntitlementsRejected:
     """Make the lines that are not there, change those that say something else, and look again.
 

@@ -44,8 +44,10 @@ def gateway_run() -> None:
 
 def demo(
     *,
-    quotes: Annotated[int, typer.Option(help="How many quotes are approved.", min=5, max=500)] = 20,
-    simulated: Annotated[bool, typer.Option("--simulated", help="Simulate the ERP too, instead of running a real Tryton.")] = False,
+    quotes: Annotated[int, typer.Option(help="How many quotes are approved.", min=9, max=500)] = 50,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Simulate all systems, instead of running a real ERP, billing and support.")
+    ] = False,
     store: Annotated[Store, typer.Option(help="Where effects and processes are kept.")] = Store.SQLITE,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget a local landscape that `fabric up` made, too.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end, to look around.")] = False,

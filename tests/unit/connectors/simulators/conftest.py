@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from switch_bench import Delivered, Vendor, delivered
 
 from connectors.simulators.application import Options
 from connectors.simulators.control import SimulatorControl
@@ -154,3 +155,21 @@ def _quote(name: str = "Q-1", **fields: Any) -> dict[str, Any]:
 def quote() -> Callable[..., dict[str, Any]]:
     """The body of a new quote."""
     return _quote
+
+
+@pytest.fixture
+def playing(start: Start) -> Callable[[str], AbstractAsyncContextManager[Vendor]]:
+    """Run one simulator alone."""
+
+    @asynccontextmanager
+    async def play(name: str) -> AsyncIterator[Vendor]:
+        async with start(vendors=(name,), landscape=False) as simulators:
+            yield Vendor(name, simulators, _quote)
+
+    return play
+
+
+@pytest.fixture
+def deliver(receiver: Receiver, eventually: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[Delivered]]:
+    """Have a vendor send webhooks, four where no number is given, and say what came."""
+    return lambda vendor, number=4: delivered(vendor, receiver, eventually, number)

@@ -106,7 +106,8 @@ async def test_every_vendor_says_no_in_its_own_shape(simulators, vendor):
                 pytest.fail(f"{vendor}: {body}")
 
     await shape(200)
-    for changes, status in (({"expired_token": True}, 401), ({"throttle_rate": 1.0}, 429), ({"error_rate": 1.0}, 503)):
+    errors = [({"error_rate": 1.0, "error_status": status}, status) for status in (500, 502, 503, 504)]
+    for changes, status in (({"expired_token": True}, 401), ({"throttle_rate": 1.0}, 429), *errors):
         await simulators.control.set_faults(vendor, **changes)
         check(await shape(status))
         await simulators.control.reset(vendor)

@@ -15,6 +15,7 @@ import pytest
 
 from connectors.simulators.__main__ import main
 from connectors.simulators.control import SimulatorControl
+from connectors.simulators.faults import Switches
 
 ROOT = Path(__file__).parents[4]
 CUSTOMER = {"name": "A", "metadata[external_id]": "C-1"}
@@ -113,7 +114,8 @@ async def test_a_state_folder_in_use_is_one_clear_line(tmp_path, process):
 
 async def test_options_reach_the_vendors(tmp_path, process):
     port = free_port()
-    options = ("--vendors", "stripe,zendesk", "--token", "stripe=secret", "--latency-ms", "5", "--fault", "zendesk.throttle_rate=1")
+    faults = ("--fault", "zendesk.throttle_rate=100%", "--fault", "stripe.renamed_fields=name:full_name")
+    options = ("--vendors", "stripe,zendesk", "--token", "stripe=secret", "--latency-ms", "5", *faults)
 
     async with process(port, tmp_path, *options), SimulatorControl(f"http://127.0.0.1:{port}") as control:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
@@ -121,7 +123,8 @@ async def test_options_reach_the_vendors(tmp_path, process):
             assert (await http.get("/stripe/v1/customers", headers={"Authorization": "Bearer secret"})).status_code == 200
             assert (await http.get("/zendesk/api/v2/tickets")).status_code == 429
             assert set((await http.get("/_control")).json()) == {"stripe", "zendesk"}
-        assert (await control.faults("stripe"))["latency_ms"] == 5
+        switches = await control.faults("stripe")
+        assert (switches["latency_ms"], switches["renamed_fields"]) == (5, {"name": "full_name"})
 
 
 async def test_what_hangs_ends_when_the_server_stops(tmp_path, process, eventually):
@@ -178,6 +181,9 @@ async def test_it_starts_within_a_second_and_a_half(tmp_path, process):
         (["--fault", "stripe.error"], "'stripe.error' is not VENDOR.SWITCH=VALUE"),
         (["--fault", "stripe.speed=1"], "no switch 'speed'"),
         (["--fault", "stripe.error_rate=2"], "stripe: error_rate: Input should be less than or equal to 1"),
+        (["--fault", "stripe.error_status=404"], "stripe: error_status: Input should be 500, 502, 503 or 504"),
+        (["--fault", "tryton.webhook_loss_rate=1"], "webhook_loss_rate: tryton has no webhooks; taken by salesforce, stripe"),
+        (["--webhook-url", "zendesk=http://127.0.0.1:9/"], "webhook_url: zendesk has no webhooks; taken by salesforce, stripe"),
         (["--webhook-url", "nowhere"], "expected http://... or VENDOR=http://..."),
         (["--token", "stripe"], "expected VENDOR=TOKEN"),
     ],
@@ -211,7 +217,8 @@ def test_help_explains_itself(capsys):
         "/zendesk",
         "/erp",
         "/_control/reset",
-        "effect_then_timeout_rate",
+        *Switches.model_fields,
+        "(default: 2000)",
         "salesforce-token",
     ):
         assert word in said
