@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 TESTS ?= tests
+# The real scenarios run on PostgreSQL where it is installed (`apt-get install postgresql`): in memory and in `tests/chaos` SQLite has its turn.
+STORE ?= $(if $(or $(wildcard /usr/lib/postgresql/*/bin/postgres),$(shell command -v postgres)),postgresql,sqlite)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types imports generate lock bench wheel-test up down clean
@@ -24,10 +26,10 @@ install: $(STAMP)  ## make the virtual environment from the pinned requirements
 demo: $(STAMP)  ## start everything, run quotes to activated orders, show what happened
 	@$(BIN)/fabric demo
 
-test: $(STAMP)  ## run all tests: memory, real Kafka, real Tryton, the wheel
+test: $(STAMP)  ## run all tests: memory, real Kafka, PostgreSQL, real Tryton, the wheel
 	@$(BIN)/python -m pytest $(TESTS)
-	@echo "the scenarios once more, on Apache Kafka, SQLite and Tryton"
-	@$(BIN)/python -m pytest tests/scenarios --real
+	@echo "the scenarios once more, on Apache Kafka, $(STORE) and Tryton"
+	@$(BIN)/python -m pytest tests/scenarios --real --store $(STORE)
 
 check: $(STAMP) lint types imports test  ## what CI runs
 

@@ -1,4 +1,4 @@
-"""What a scenario test is given: the `world` fixture, in memory, or with `--real` on Kafka, SQLite, Tryton, localstripe and a helpdesk.
+"""What a scenario test is given: the `world` fixture, in memory, or with `--real` on Kafka, a store, Tryton, localstripe and a helpdesk.
 
 Use it with `pytest_plugins = ["integration_fabric.testing.pytest_plugin"]` in the topmost conftest.py.
 """
@@ -19,17 +19,19 @@ from integration_fabric.wiring import local_systems
 from integration_fabric.wiring.contracts import apply_topics, push_schemas
 from integration_fabric.wiring.drivers import open_drivers
 from integration_fabric.wiring.fabric import open_fabric
+from integration_fabric.wiring.local_store import Store
 from integration_fabric.wiring.local_vendors import Landscape
 from integration_fabric.wiring.memory import open_memory_fabric
 from integration_fabric.wiring.samples import landscape
 from integration_fabric.wiring.settings import Settings, load
 
-REAL = "--real"
+REAL, STORE = "--real", "--store"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--real`."""
-    parser.addoption(REAL, action="store_true", help="run scenarios on Apache Kafka, SQLite and Tryton instead of in memory")
+    """Add `--real` and `--store`."""
+    parser.addoption(REAL, action="store_true", help="run scenarios on Apache Kafka, a store and Tryton instead of in memory")
+    parser.addoption(STORE, choices=[*Store], default=Store.SQLITE.value, help="the store of a real run (default: %(default)s)")
 
 
 @pytest.fixture(scope="session")
@@ -49,11 +51,11 @@ def landscape_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def landscape_settings(landscape_dir: Path, is_real: bool) -> Iterator[Settings]:
+def landscape_settings(landscape_dir: Path, is_real: bool, request: pytest.FixtureRequest) -> Iterator[Settings]:
     """A running landscape: simulators alone, or Kafka and the real systems too."""
     assert landscape_dir.exists()
     if is_real:
-        local_systems.up(Landscape.REAL, lambda _: None)
+        local_systems.up(Landscape.REAL, lambda _: None, store=Store(request.config.getoption(STORE)))
     else:
         local_systems.simulators_up(lambda _: None)
     try:
@@ -64,7 +66,7 @@ def landscape_settings(landscape_dir: Path, is_real: bool) -> Iterator[Settings]
         asyncio.run(_load(settings))
         yield settings
     finally:
-        local_systems.down(lambda _: None)
+        local_systems.forget(lambda _: None)
 
 
 async def _load(settings: Settings) -> None:

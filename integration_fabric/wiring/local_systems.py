@@ -105,6 +105,12 @@ def down(tell: Tell) -> Sequence[str]:
     return stopped
 
 
+def forget(tell: Tell) -> None:
+    """Stop everything of this checkout and delete what the fabric kept, wherever that is: for runs that begin with nothing."""
+    down(tell)
+    local_store.forget(LocalSettings())
+
+
 def start_workers(tell: Tell, parts: Sequence[str] = WORKER_PARTS, *, gateway: bool = True) -> None:
     """Start one worker for each part, and the gateway, and wait until they are ready."""
     settings = LocalSettings()
