@@ -14,7 +14,7 @@ from uuid import uuid4
 from connectors.billing.stripe.client import Stripe
 from connectors.cpq.salesforce.client import Salesforce
 from connectors.cpq.salesforce.records import NewQuote
-from connectors.erp.tryton.client import Tryton
+from connectors.erp.tryton.erp import TrytonErp
 from connectors.erp.tryton.records import NewCustomer, NewProduct
 from connectors.simulators.control import FaultChanges, SimulatorControl
 from connectors.simulators.landscape import Landscape, Quote, QuoteLine as LandscapeLine, TaxCode
@@ -232,9 +232,9 @@ class Drivers:
     # How
 
     @property
-    def erp(self) -> Tryton:
+    def erp(self) -> TrytonErp:
         """The ERP's client."""
-        found: Tryton = self.systems["erp"].client
+        found: TrytonErp = self.systems["erp"].client
         return found
 
     @property

@@ -169,9 +169,8 @@ class MakeBench(Protocol):
 
 
 @pytest.fixture
-async def make_bench(
-    request: pytest.FixtureRequest, control: SimulatorControl, simulators: str, kept: Any, codec: AvroCodec
-) -> AsyncIterator[MakeBench]:
+async def make_bench(request: pytest.FixtureRequest, control: SimulatorControl, simulators: str, kept: Any) -> AsyncIterator[MakeBench]:
+    codec: AvroCodec = request.getfixturevalue("codec")
     async with AsyncExitStack() as stack:
 
         async def make(vendor: str, where: str = SIMULATED) -> Bench:
