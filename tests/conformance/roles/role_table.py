@@ -1,4 +1,4 @@
-"""The table of `connectors/README.md`: role × vendor × case, from the outcomes of a run of these suites."""
+"""The table of `connectors/README.md`: role by vendor by case, from the outcomes of a run of these suites."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Outcomes:
     def cell(self, case: str, column: Column) -> str:
         """How many commands came through; a dash where the case asks for what this system has no switch for."""
         passed, failed = self.passed[case, column], self.failed[case, column]
-        return f"✗ {failed} of {passed + failed}" if failed else f"✓ {passed}" if passed else "–"
+        return f"✗ {failed} of {passed + failed}" if failed else f"✓ {passed}" if passed else "-"
 
 
 def cases() -> Sequence[str]:
