@@ -75,7 +75,8 @@ class ObjectFile:
         self.db.execute("PRAGMA journal_mode = WAL")
         self.db.execute("PRAGMA synchronous = NORMAL")
         self.db.executescript(TABLES)
-        self.touched, self.untold = set(), []
+        # in order: new objects must lie in the file as they lie in the store
+        self.touched, self.untold = {}, []
 
     def load(self, store):
         """Fill an empty store, in the order in which its objects were made."""
@@ -95,7 +96,7 @@ class ObjectFile:
     def save(self, store):
         """Write what was touched since the last time, all of it or nothing."""
         self.db.execute("BEGIN IMMEDIATE")
-        for key in sorted(self.touched, key=lambda key: key not in store):
+        for key in self.touched:
             if key in store:
                 self._write(store, key)
             else:
@@ -137,21 +138,21 @@ def keep_in(file):
 
     def set_item(store, key, value):
         dict.__setitem__(store, key, value)
-        file.touched.add(key)
+        file.touched[key] = True
 
     def delete_item(store, key):
         dict.__delitem__(store, key)
-        file.touched.add(key)
+        file.touched[key] = True
 
     def get(store, key, default=None):
         # whoever asks for an object may change it
         if key in store:
-            file.touched.add(key)
+            file.touched[key] = True
         return dict.get(store, key, default)
 
     def items(store):
         # pending items are changed where they were found by listing
-        file.touched.update(key for key in store if key.startswith("invoiceitem:"))
+        file.touched.update((key, True) for key in store if key.startswith("invoiceitem:"))
         return dict.items(store)
 
     def clear(store):
@@ -357,8 +358,8 @@ class Courier:
         signature = hmac.new(self._secret.encode(), b"%d.%s" % (at, payload), hashlib.sha256).hexdigest()
         headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": f"t={at},v1={signature}"}
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with self._session.post(self._url, data=payload, headers=headers) as response:
-                return response.ok
+            async with self._session.post(self._url, data=payload, headers=headers, allow_redirects=False) as response:
+                return response.status // 100 == 2  # noqa: PLR2004 -- as in HTTP
         return False
 
 

@@ -115,8 +115,10 @@ class TaxCodeChanged(Event):
     name: str
     """For people."""
     rate: Decimal
-    """As a fraction: 0.25 is 25 %."""
+    """As a fraction: 0.25 is 25 %. Rounded to four decimals; percent has six of them."""
     legal_entity: LegalEntity
     """Whose books it belongs to."""
     active: bool = True
     """Whether it can be used."""
+    percent: Decimal | None = None
+    """In percent, for rates that four decimals of a fraction cannot say: 8.875. None for a tax that is an amount."""

@@ -14,7 +14,7 @@ from uuid import uuid4
 from connectors.billing.stripe.client import Stripe
 from connectors.cpq.salesforce.client import Salesforce
 from connectors.cpq.salesforce.records import NewQuote
-from connectors.erp.tryton.client import Tryton
+from connectors.erp.tryton.erp import TrytonErp
 from connectors.erp.tryton.records import NewCustomer, NewProduct
 from connectors.simulators.control import FaultChanges, SimulatorControl
 from connectors.simulators.landscape import Landscape, Quote, QuoteLine as LandscapeLine, TaxCode
@@ -172,16 +172,16 @@ class Drivers:
         """How many webhooks were not taken yet."""
         return sum([(await self.control.webhooks(self.vendor(role))).get("pending", 0) for role in self.sending])
 
+    async def webhooks_lost(self) -> int:
+        """How many webhooks of the CPQ were lost on their way so far: it believes that they were taken."""
+        return (await self.control.webhooks(self.vendor("cpq"))).get("lost", 0)
+
     @property
     def sending(self) -> Sequence[str]:
         """The simulated roles that send webhooks."""
         return [role for role in sorted(self.simulated) if self.systems[role].vendor.verifier is not None]
 
     # What the systems hold
-
-    async def webhooks_lost(self) -> int:
-        """How many webhooks of the CPQ were lost on their way so far: it believes that they were taken."""
-        return (await self.control.webhooks(self.vendor("cpq"))).get("lost", 0)
 
     async def footprints(self, quote_ids: Sequence[str], *, but: str | None = None) -> Mapping[str, Footprint]:
         """Count the records of quotes in every system; a role that is left out counts as none."""
@@ -232,9 +232,9 @@ class Drivers:
     # How
 
     @property
-    def erp(self) -> Tryton:
+    def erp(self) -> TrytonErp:
         """The ERP's client."""
-        found: Tryton = self.systems["erp"].client
+        found: TrytonErp = self.systems["erp"].client
         return found
 
     @property

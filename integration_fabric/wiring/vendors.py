@@ -36,7 +36,7 @@ from integration_fabric.connector_kit.webhooks import Verifier
 from integration_fabric.messages.base import Event
 from integration_fabric.messages.ids import System
 from integration_fabric.messages.invoices import DisputeOpened, InvoiceIssued
-from integration_fabric.messages.master_data import CustomerChanged, ProductChanged, TaxCodeChanged
+from integration_fabric.messages.master_data import AccountChanged, AccountingPeriodChanged, CustomerChanged, ProductChanged, TaxCodeChanged
 from integration_fabric.messages.payments import PaymentFailed, PaymentPosted
 from integration_fabric.messages.quotes import QuoteApproved
 from integration_fabric.wiring.settings import SystemSettings
@@ -117,7 +117,11 @@ _BILLED = (InvoiceIssued, PaymentPosted, PaymentFailed, DisputeOpened)
 VENDORS: Mapping[tuple[str, str], Vendor] = {
     ("cpq", "salesforce"): Vendor(SALESFORCE, _salesforce, source=_approvals, verifier=_salesforce_signature, publishes=(QuoteApproved,)),
     ("erp", "tryton"): Vendor(
-        TRYTON, _tryton, source=_changes, publishes=(TaxCodeChanged, ProductChanged, CustomerChanged), reader=TrytonReader
+        TRYTON,
+        _tryton,
+        source=_changes,
+        publishes=(TaxCodeChanged, AccountingPeriodChanged, AccountChanged, ProductChanged, CustomerChanged),
+        reader=TrytonReader,
     ),
     ("billing", "stripe"): Vendor(
         STRIPE, _stripe, source=_stripe_events, verifier=_stripe_signature, publishes=_BILLED, reader=StripeReader

@@ -39,6 +39,7 @@ def test_it_carries_what_it_needs(installed: Path) -> None:
     assert (installed / "integration_fabric/local/tryton-requirements.txt").exists()
     assert (installed / "integration_fabric/local/helpdesk-requirements.txt").exists()
     assert (installed / "integration_fabric/local/helpdesk_site/seed.py").exists()
+    assert (installed / "integration_fabric/local/localstripe-requirements.txt").exists()
     assert list((installed / "integration_fabric/backends/sql/migrations/versions").glob("0001*.py"))
 
 

@@ -18,5 +18,7 @@ async def test_a_webhook_sent_three_times_makes_one_of_each(world: World) -> Non
     assert await quote.footprint() == Footprint(orders=1, subscriptions=1, entitlements=1, onboardings=1)
     taken = {(item.topic, item.subscriber): item for item in await world.balances()}[CPQ]
     taken_before = {(item.topic, item.subscriber): item for item in before}[CPQ]
-    assert taken.outcomes["applied"] - taken_before.outcomes["applied"] == 1
-    assert taken.accepted - taken_before.accepted == 1, "the gateway knows the same bytes again"
+    grown = {name: taken.outcomes[name] - taken_before.outcomes[name] for name in taken.outcomes}
+    assert grown["applied"] == 1
+    assert grown["duplicate"] <= 1, "the gateway knows the same bytes again; polling may tell of it once more"
+    assert taken.accepted - taken_before.accepted == grown["applied"] + grown["duplicate"]

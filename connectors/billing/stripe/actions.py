@@ -112,7 +112,8 @@ async def _ensure_product(line: OrderLine, call: Context[Stripe]) -> None:
 async def _ensure_price(command: StartSubscription, numbered: tuple[int, OrderLine], call: Context[Stripe]) -> str:
     number, line = numbered
     try:
-        return await call.needs.ensure_price(price_terms(command, line), key=call.key("price", line.order_line_id))
+        terms = price_terms(command, line, correlation=call.envelope.correlation_id)
+        return await call.needs.ensure_price(terms, key=call.key("price", line.order_line_id))
     except StripeRefused as refused:
         param = f"items[{number}][{refused.param}]"
         raise StripeRefused(str(refused), status=refused.status, code=refused.code, param=param) from refused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from connectors.billing.stripe.invoices import charged_lines, invoice_lines, legal_entity_of, order_of
+from connectors.billing.stripe.invoices import charged_lines, correlation_of, invoice_lines, legal_entity_of, order_of
 from connectors.billing.stripe.money import major_units
 from connectors.billing.stripe.payloads import Dispute, DisputeEvent, Head, Invoice, InvoiceEvent
 from integration_fabric.connector_kit.intake import Canonical, Incoming, Intake, Reference
@@ -152,7 +152,7 @@ def _failed(event: InvoiceEvent, customer: CustomerId) -> Incoming:
 
 
 def _incoming(body: InvoiceIssued | PaymentPosted | PaymentFailed, native_event_id: str, invoice: Invoice) -> Incoming:
-    return Incoming(body, native_event_id, correlation_id=order_of(invoice) or invoice.id, legal_entity=body.legal_entity)
+    return Incoming(body, native_event_id, correlation_id=correlation_of(invoice), legal_entity=body.legal_entity)
 
 
 def _disputed(dispute: Dispute) -> Incoming:
@@ -173,4 +173,4 @@ def _disputed(dispute: Dispute) -> Incoming:
         # whatever else happened to the invoice within the same second came before
         aggregate_version=version_at(dispute.created) + 1,
     )
-    return Incoming(body, f"{dispute.id}/opened", correlation_id=order_of(found) or found.id, legal_entity=body.legal_entity)
+    return Incoming(body, f"{dispute.id}/opened", correlation_id=correlation_of(found), legal_entity=body.legal_entity)

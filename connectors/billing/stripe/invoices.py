@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 from connectors.billing.stripe.money import major_units, minor_units
 from connectors.billing.stripe.payloads import Invoice, InvoiceOfCharge, Line
-from connectors.billing.stripe.records import TAX_CODE
+from connectors.billing.stripe.records import CORRELATION, TAX_CODE
 from integration_fabric.messages.errors import DataProblem, VendorDrift
 from integration_fabric.messages.ids import LegalEntity, OrderId
 from integration_fabric.messages.invoices import InvoiceLine
@@ -49,6 +49,11 @@ def order_of(invoice: Invoice | InvoiceOfCharge) -> OrderId | None:
     """The order that it charges, by the first of its lines that names one."""
     found = _told(invoice, "order_id")
     return OrderId(found) if found else None
+
+
+def correlation_of(invoice: Invoice | InvoiceOfCharge) -> str:
+    """The transaction that its subscription was sold in; its own, where it was not sold through the fabric."""
+    return _told(invoice, CORRELATION) or invoice.id
 
 
 def _told(invoice: Invoice | InvoiceOfCharge, name: str) -> str | None:

@@ -91,7 +91,7 @@ async def _start(command: StartSubscription, call: Context[Localstripe], payer: 
         await call.needs.ensure_product(line.product_id, line.description or line.product_id)
 
     async def plan(line: OrderLine) -> str:
-        return await call.needs.ensure_plan(plan_terms(command, line))
+        return await call.needs.ensure_plan(plan_terms(command, line, correlation=call.envelope.correlation_id))
 
     await side_by_side(product, products.values())
     plans = await side_by_side(plan, command.lines)

@@ -21,6 +21,9 @@ from connectors.billing.stripe.records import EXTERNAL_ID, Customer, Identified,
 from connectors.billing.stripe.refusals import Error, StripeRefused, failure
 from connectors.billing.stripe.sdk import Api, Listed, RecordT, api_over, open_api
 
+_CARDS = {"pm_card_chargeDeclined": "pm_card_chargeCustomerFail", "pm_card_visa_chargeDeclined": "pm_card_chargeCustomerFail"}
+"""Test cards that localstripe does not know, or declines when they are attached, and what fails when it is charged instead."""
+
 
 @dataclass(frozen=True, slots=True)
 class Localstripe(Account):
@@ -72,7 +75,7 @@ class Localstripe(Account):
 
     async def _card(self, name: str) -> str:
         """A card of its own: asking for one of Stripe's test cards by name makes one, as it does with Stripe."""
-        return (await self.api.answer(self.api.v1.payment_methods.retrieve_async(name), Identified)).id
+        return (await self.api.answer(self.api.v1.payment_methods.retrieve_async(_CARDS.get(name, name)), Identified)).id
 
     # What is charged
 

@@ -62,10 +62,10 @@ def _problems(command: StartSubscription, payer: Customer | None, tax_rates: Map
         yield Problem(entity="customer", id=command.bill_to, field="bill_to", code="no-payment-method", hint=hint)
 
 
-def plan_terms(command: StartSubscription, line: OrderLine) -> PlanTerms:
+def plan_terms(command: StartSubscription, line: OrderLine, *, correlation: str) -> PlanTerms:
     """The plan of a line that is billable. What is not whole is rounded once, in the sum, half up as Stripe does."""
-    price = price_terms(command, line)
-    metadata = line_metadata(command, line)
+    price = price_terms(command, line, correlation=correlation)
+    metadata = line_metadata(command, line, correlation=correlation)
     amount = price.unit_amount
     if _is_one_sum(command, line):
         amount = minor_units(line.quantity * line.unit_price, command.currency)

@@ -13,6 +13,7 @@ EXTERNAL_ID = "external_id"
 """The metadata key that customers and subscriptions carry our canonical id under."""
 
 TAX_CODE = "tax_code"
+CORRELATION = "correlation_id"
 """The metadata key that tax rates carry our tax code under."""
 
 _GONE = frozenset({"canceled", "incomplete_expired"})

@@ -9,7 +9,16 @@ from datetime import UTC, datetime, time
 import httpx
 
 from connectors.billing.stripe.money import minor_units
-from connectors.billing.stripe.records import EXTERNAL_ID, TAX_CODE, Customer, NewItem, NewSubscription, PriceTerms, Subscription
+from connectors.billing.stripe.records import (
+    CORRELATION,
+    EXTERNAL_ID,
+    TAX_CODE,
+    Customer,
+    NewItem,
+    NewSubscription,
+    PriceTerms,
+    Subscription,
+)
 from connectors.billing.stripe.refusals import StripeRefused
 from integration_fabric.connector_kit.shapes import version_at
 from integration_fabric.messages.orders import OrderLine
@@ -67,8 +76,8 @@ def unknown_tax_code(line: OrderLine, where: str) -> Problem:
     return Problem(entity="tax-code", id=line.tax_code, field=f"{where}.tax_code", code="unknown-tax-code", hint=hint)
 
 
-def price_terms(command: StartSubscription, line: OrderLine) -> PriceTerms:
-    """The price of a line that is billable."""
+def price_terms(command: StartSubscription, line: OrderLine, *, correlation: str) -> PriceTerms:
+    """The price of a line that is billable; its invoices are of the transaction that it was sold in."""
     interval, count = _INTERVALS[line.billing_period]
     return PriceTerms(
         lookup_key=line.order_line_id,
@@ -78,16 +87,17 @@ def price_terms(command: StartSubscription, line: OrderLine) -> PriceTerms:
         interval=interval,
         interval_count=count,
         metered=is_metered(line),
-        metadata=line_metadata(command, line),
+        metadata=line_metadata(command, line, correlation=correlation),
     )
 
 
-def line_metadata(command: StartSubscription, line: OrderLine) -> dict[str, str]:
+def line_metadata(command: StartSubscription, line: OrderLine, *, correlation: str) -> dict[str, str]:
     """What a line's price carries, so that a line of an invoice says whose it is without a look at its subscription."""
     return {
         "order_line_id": line.order_line_id,
         "order_id": command.order_id,
         "subscription_id": command.subscription_id,
+        CORRELATION: correlation,
         "product_id": line.product_id,
         "legal_entity": command.legal_entity,
         TAX_CODE: line.tax_code,

@@ -297,7 +297,12 @@ def _of_payment(command: ApplyPayment, *, field: str, code: str, hint: str) -> P
 
 def new_payment(command: ApplyPayment, invoice: Invoice, journal: int) -> NewPayment:
     """The payment as Tryton is to have it."""
-    return NewPayment(command.payment_id, journal, paid_on(command), command.amount, command.method, invoice)
+    return NewPayment(command.payment_id, journal, paid_on(command), shortest(command.amount), command.method, invoice)
+
+
+def shortest(amount: Decimal) -> Decimal:
+    """An amount without the zeros that it has from the wire: Tryton counts them as digits, of which a currency has two at the most."""
+    return amount.quantize(Decimal(1)) if amount == amount.to_integral_value() else amount.normalize()
 
 
 def paid_on(command: ApplyPayment) -> date:

@@ -8,17 +8,25 @@ from decimal import Decimal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from connectors.erp.tryton.book_records import Account, Period
+from connectors.erp.tryton.book_translate import period_id
 from connectors.erp.tryton.records import Company, Customer, Product, Record, Tax
 from integration_fabric.connector_kit.intake import Incoming
 from integration_fabric.connector_kit.shapes import version_at
 from integration_fabric.messages.base import Event
 from integration_fabric.messages.ids import CustomerId, LegalEntity
-from integration_fabric.messages.master_data import CustomerChanged, ProductChanged, TaxCodeChanged
+from integration_fabric.messages.master_data import (
+    AccountChanged,
+    AccountingPeriodChanged,
+    CustomerChanged,
+    ProductChanged,
+    TaxCodeChanged,
+)
 
 ALL_ENTITIES = LegalEntity("*")
 """Products and customers stand in every company of a database."""
 
-_RATE_PLACES = Decimal("0.0001")
+_PLACES = Decimal("0.0001")
 
 
 class Cursor(BaseModel):
@@ -29,6 +37,8 @@ class Cursor(BaseModel):
     taxes: AwareDatetime | None = None
     products: AwareDatetime | None = None
     customers: AwareDatetime | None = None
+    periods: AwareDatetime | None = None
+    accounts: AwareDatetime | None = None
 
 
 def read_cursor(text: str | None) -> Cursor:
@@ -41,7 +51,7 @@ def read_cursor(text: str | None) -> Cursor:
 
 def tax_events(taxes: Sequence[Tax], companies: Mapping[str, Company]) -> Iterator[Incoming]:
     """One event for each change of a tax code."""
-    entities = {company.id: LegalEntity(company.legal_entity) for company in companies.values()}
+    entities = _entities(companies)
     for tax in taxes:
         entity = entities.get(tax.company, ALL_ENTITIES)
         body = TaxCodeChanged(
@@ -50,6 +60,7 @@ def tax_events(taxes: Sequence[Tax], companies: Mapping[str, Company]) -> Iterat
             rate=_rate(tax),
             legal_entity=entity,
             active=tax.active,
+            percent=_percent(tax),
             aggregate_version=version_at(tax.changed_at),
         )
         yield _incoming(body, "account.tax", tax, entity)
@@ -57,7 +68,48 @@ def tax_events(taxes: Sequence[Tax], companies: Mapping[str, Company]) -> Iterat
 
 def _rate(tax: Tax) -> Decimal:
     """As the schema can say it: with four decimals, and zero for a tax that is an amount. One rate must not hold up all others."""
-    return (tax.rate or Decimal(0)).quantize(_RATE_PLACES)
+    return (tax.rate or Decimal(0)).quantize(_PLACES)
+
+
+def _percent(tax: Tax) -> Decimal | None:
+    """Two decimals more than the rate: 8.875 % is 0.0888 there."""
+    return None if tax.rate is None else (tax.rate * 100).quantize(_PLACES)
+
+
+def period_events(periods: Sequence[Period], companies: Mapping[str, Company]) -> Iterator[Incoming]:
+    """One event for each change of an accounting period of a company that is worked with."""
+    entities = _entities(companies)
+    for period in periods:
+        if entity := entities.get(period.company):
+            body = AccountingPeriodChanged(
+                period_id=period_id(entity, period.name),
+                starts_on=period.start_date,
+                ends_on=period.end_date,
+                is_open=period.is_open,
+                legal_entity=entity,
+                aggregate_version=version_at(period.changed_at),
+            )
+            yield _incoming(body, "account.period", period, entity)
+
+
+def account_events(accounts: Sequence[Account], companies: Mapping[str, Company]) -> Iterator[Incoming]:
+    """One event for each change of an account that has a code, in a company that is worked with; nobody can name the others."""
+    entities = _entities(companies)
+    for account in accounts:
+        entity = entities.get(account.company)
+        if entity and account.code:
+            body = AccountChanged(
+                account_code=account.code,
+                name=account.name,
+                legal_entity=entity,
+                active=not account.closed,
+                aggregate_version=version_at(account.changed_at),
+            )
+            yield _incoming(body, "account.account", account, entity)
+
+
+def _entities(companies: Mapping[str, Company]) -> dict[int, LegalEntity]:
+    return {company.id: LegalEntity(company.legal_entity) for company in companies.values()}
 
 
 def product_events(products: Sequence[Product]) -> Iterator[Incoming]:

@@ -5,17 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from connectors.simulators.exchange import JsonObject
-from connectors.simulators.store import Record
+from connectors.simulators.store import Record, Store
 from connectors.simulators.tryton.values import decimal, wire_date
-
-if TYPE_CHECKING:
-    from connectors.simulators.tryton.reader import Reader
 
 INVOICE, LINE, TAX, MOVE_LINE = "account.invoice", "account.invoice.line", "account.invoice.tax", "account.move.line"
 _ZERO = Decimal("0.00")
+
+
+class Reader(Protocol):
+    """What reads the records, see `reader.Reader`."""
+
+    @property
+    def store(self) -> Store:
+        """Where they are."""
+        ...
+
+    @property
+    def company(self) -> int | None:
+        """Whose values are read."""
+        ...
+
+    def find(self, model: str, domain: Any) -> list[Record]:
+        """Records by domain."""
+        ...
+
+    def one(self, model: str, record_id: int) -> JsonObject:
+        """The body of a record."""
+        ...
+
+    def rounded(self, priced: JsonObject, amount: Decimal) -> Decimal:
+        """As a currency rounds."""
+        ...
 
 
 def untaxed(reader: Reader, invoice: JsonObject) -> Decimal:

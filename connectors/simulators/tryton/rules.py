@@ -159,7 +159,9 @@ def _check_digits(reader: Reader, model: str, body: JsonObject) -> None:
 
 
 def _places(value: Any) -> int:
-    exponent = Decimal(str(value)).normalize().as_tuple().exponent
+    """Of a decimal, as it was written: Tryton takes 12.50 for two places and 12.5000 for four; of a float, as many as it needs."""
+    given = Decimal(str(value))
+    exponent = (given.normalize() if isinstance(value, float) else given).as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 

@@ -170,6 +170,7 @@ class MakeBench(Protocol):
 
 @pytest.fixture
 async def make_bench(request: pytest.FixtureRequest, control: SimulatorControl, simulators: str, kept: Any) -> AsyncIterator[MakeBench]:
+    codec: AvroCodec = request.getfixturevalue("codec")
     async with AsyncExitStack() as stack:
 
         async def make(vendor: str, where: str = SIMULATED) -> Bench:
@@ -178,7 +179,7 @@ async def make_bench(request: pytest.FixtureRequest, control: SimulatorControl, 
             if where == REAL:
                 site = request.getfixturevalue(sites_of(vendor).real or "")
             client = await stack.enter_async_context(PLUGS[vendor].open(site, timedelta(seconds=15)))
-            return Bench(vendor, site, client, control, kept(site.url))
+            return Bench(vendor, site, client, control, codec, kept(site.url))
 
         yield make
 

@@ -155,6 +155,8 @@ class Bench:
     site: Site
     client: Any
     control: SimulatorControl
+    codec: AvroCodec
+    """Commands come as they do from a topic: amounts have four decimals."""
     kept: dict[str, Any] = field(default_factory=dict)
     """What was made on this site before and may be used again, e.g. master data."""
 
@@ -174,14 +176,16 @@ class Bench:
 
     async def call(self, command: Command, *, client: Any = None, message_id: str | None = None) -> Event:
         """Carry a command out without an effect log: one attempt, with the keys of one message."""
-        reply: Event = await self.action(command)(command, context(command, client or self.client, message_id or fresh("m")))
+        taken = taken_from_topic(self.codec, command)
+        reply: Event = await self.action(command)(taken, context(taken, client or self.client, message_id or fresh("m")))
         return reply
 
     async def read_back(self, command: Command) -> Event | None:
         """What reading back finds."""
         find = self.action(command).find
         assert find is not None
-        found: Event | None = await find(command, context(command, self.client, fresh("m")))
+        taken = taken_from_topic(self.codec, command)
+        found: Event | None = await find(taken, context(taken, self.client, fresh("m")))
         return found
 
     @asynccontextmanager
@@ -198,13 +202,20 @@ class Bench:
             yield self.plug.over(self.site, http)
 
 
+def taken_from_topic(codec: AvroCodec, command: Command) -> Command:
+    """A command as an action is given it: written and read by its schema."""
+    found = codec.decode(codec.encode(command), type(command))
+    assert isinstance(found, Command)
+    return found
+
+
 def context(command: Command, client: Any, message_id: str) -> Context[Any]:
     """What an action may know besides its command."""
     return Context(_envelope(command, message_id), client, attempt=1, now=NOW())
 
 
 def _envelope(command: Command, message_id: str) -> Envelope:
-    return Envelope(body=command, id=MessageId(message_id), source="/tests", time=NOW(), correlation_id=fresh("correlation"))
+    return Envelope(body=command, id=MessageId(message_id), source="/tests", time=NOW(), correlation_id=f"correlation of {message_id}")
 
 
 # The desk
@@ -236,7 +247,7 @@ class Desk:
         await self._take(fence, command.topic)
         self._offset += 1
         delivery = Delivery(
-            envelope=_envelope(command, message_id or fresh("m")),
+            envelope=_envelope(taken_from_topic(self._codec, command), message_id or fresh("m")),
             coordinates=Coordinates(command.topic, 0, self._offset),
             fence=fence,
             attempt=1,

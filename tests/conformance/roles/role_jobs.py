@@ -304,11 +304,6 @@ async def apply_payment(bench: Bench) -> ApplyPayment:
     return payment_of(await posted_invoice(bench))
 
 
-async def apply_part_payment(bench: Bench) -> ApplyPayment:
-    """The invoice stays open."""
-    return payment_of(await posted_invoice(bench), Decimal("40.00"))
-
-
 def receivable(invoice_id: InvoiceId, status: ReceivableStatus) -> UpdateReceivable:
     return UpdateReceivable(invoice_id=invoice_id, legal_entity=NO, status=status, reason="card declined")
 
@@ -355,6 +350,5 @@ JOBS: tuple[Job, ...] = (
     Job("cancel-order", "tryton", cancel_order, _cancelled_orders),
     Job("post-invoice", "tryton", post_invoice, _invoices),
     Job("apply-payment", "tryton", apply_payment, _payments),
-    Job("apply-part-payment", "tryton", apply_part_payment, _payments),
     Job("update-receivable", "tryton", update_receivable, _overdue),
 )

@@ -100,7 +100,7 @@ def test_an_issued_invoice_says_all_that_the_books_need() -> None:
     (incoming,) = taken_in(payload())
     found = incoming.body
 
-    assert (incoming.native_event_id, incoming.correlation_id, incoming.legal_entity) == ("in_1/issued", "SO-1", "NO")
+    assert (incoming.native_event_id, incoming.correlation_id, incoming.legal_entity) == ("in_1/issued", "in_1", "NO")
     assert isinstance(found, InvoiceIssued)
     assert (found.invoice_id, found.native_id, found.number) == ("in_1", "in_1", "F-0001")
     assert (found.subscription_id, found.order_id, found.customer_id, found.legal_entity) == ("SUB-1", "SO-1", "C-2", "NO")
@@ -212,7 +212,7 @@ def test_both_events_of_a_payment_are_one(kind: str) -> None:
     incoming = taken_in(payload(kind, **PAID))[1]
     found = incoming.body
 
-    assert (incoming.native_event_id, incoming.correlation_id, incoming.legal_entity) == ("ch_1/posted", "SO-1", "NO")
+    assert (incoming.native_event_id, incoming.correlation_id, incoming.legal_entity) == ("ch_1/posted", "in_1", "NO")
     assert isinstance(found, PaymentPosted)
     assert (found.payment_id, found.invoice_id, found.currency, found.amount) == ("ch_1", "in_1", "NOK", Decimal("125.00"))
     assert (found.paid_at, found.method) == (datetime.fromtimestamp(PAID_AT, UTC), "card")
@@ -272,7 +272,7 @@ def test_a_dispute_is_about_the_invoice_of_its_charge() -> None:
     (incoming,) = taken_in(dispute({"id": "ch_1", "invoice": INVOICE}))
     found = incoming.body
 
-    assert (incoming.native_event_id, incoming.correlation_id) == ("du_1/opened", "SO-1")
+    assert (incoming.native_event_id, incoming.correlation_id) == ("du_1/opened", "in_1")
     assert isinstance(found, DisputeOpened)
     assert (found.invoice_id, found.dispute_id, found.legal_entity, found.reason) == ("in_1", "du_1", "NO", "fraudulent")
     assert (found.currency, found.amount) == ("NOK", Decimal("125.00"))

@@ -93,7 +93,7 @@ def test_stripe_counts_in_the_smallest_unit(amount: str, currency: str, minor: s
 
 @given(st.decimals(min_value=0, max_value=10**14 - 1, places=4))
 def test_no_amount_is_rounded_on_its_way(amount: Decimal) -> None:
-    form = price_form(price_terms(command(), line(unit_price=amount)))
+    form = price_form(price_terms(command(), line(unit_price=amount), correlation="Q-1"))
 
     assert Decimal(str(form["unit_amount_decimal"])) == amount * 100
     assert set(str(form["unit_amount_decimal"])) <= set("0123456789.")
@@ -103,7 +103,7 @@ def test_no_amount_is_rounded_on_its_way(amount: Decimal) -> None:
 
 
 def test_a_price_is_that_of_its_line() -> None:
-    form = price_form(price_terms(command(), line()))
+    form = price_form(price_terms(command(), line(), correlation="Q-1"))
 
     assert form == {
         "lookup_key": "SO-1/1",
@@ -116,6 +116,7 @@ def test_a_price_is_that_of_its_line() -> None:
             "order_line_id": "SO-1/1",
             "order_id": "SO-1",
             "subscription_id": "SUB-1",
+            "correlation_id": "Q-1",
             "product_id": "P-1",
             "legal_entity": "NO",
             "tax_code": "NO-VAT-25",
@@ -125,7 +126,7 @@ def test_a_price_is_that_of_its_line() -> None:
 
 
 def test_a_price_is_recognised_by_what_it_charges() -> None:
-    terms = price_terms(command(), line())
+    terms = price_terms(command(), line(), correlation="Q-1")
     price = Price(
         id="price_1",
         product="P-1",

@@ -158,3 +158,48 @@ async def test_a_broken_connection_stays_what_httpx_makes_of_it() -> None:
     async with httpx.AsyncClient(transport=httpx.MockTransport(torn)) as http:
         with pytest.raises(httpx.ReadError):
             await Rest(http, url="http://erp/db", key="secret").create("party.party", {}, ["id"])
+
+
+async def test_the_first_record_is_asked_for_in_an_order(wire: Wire, rest: Rest) -> None:
+    wire.answers += [httpx.Response(200, json=[{"id": 3}]), httpx.Response(200, json=[])]
+
+    assert await rest.first("account.invoice", [["id", ">", 1]], ["id"], order=[("invoice_date", "DESC")]) == {"id": 3}
+    assert await rest.first("account.invoice", [], ["id"], order=[]) is None
+
+    (request, _) = wire.requests
+    assert (request.url.params["s"], unpacked(request.url.params["o"])) == ("1", [["invoice_date", "DESC"]])
+
+
+async def test_many_codes_are_asked_for_in_several_searches(wire: Wire, rest: Rest) -> None:
+    wire.answers += [httpx.Response(200, json=[{"id": 1}]), httpx.Response(200, json=[{"id": 2}])]
+
+    rows = await rest.among("sale.sale", [f"SO-{number}" for number in range(201)], by="reference", fields=["id"], company=7)
+
+    assert [row["id"] for row in rows] == [1, 2]
+    assert all(unpacked(request.headers["X-Tryton-Context"]) == {"company": 7} for request in wire.requests)
+
+
+async def test_a_question_is_answered_only_where_it_is_said(wire: Wire, rest: Rest) -> None:
+    wire.answers += [httpx.Response(200, json={"id": 1}), httpx.Response(200, json={"id": 1})]
+
+    await rest.press("account.invoice", 1, button="post", fields=["id"], company=2, unasked=True)
+    await rest.press("account.invoice", 1, button="post", fields=["id"], company=2)
+
+    assert [unpacked(request.headers["X-Tryton-Context"]) for request in wire.requests] == [
+        {"company": 2, "_skip_warnings": True},
+        {"company": 2},
+    ]
+
+
+async def test_deleting_what_is_gone_is_done_and_a_refusal_is_one(wire: Wire, rest: Rest) -> None:
+    refusal = {"status": 400, "message": "You cannot modify invoice", "description": ""}
+    wire.answers += [httpx.Response(204), httpx.Response(404), httpx.Response(400, json=refusal), httpx.Response(500)]
+
+    await rest.delete("account.invoice", 1)
+    await rest.delete("account.invoice", 1)
+    with pytest.raises(TrytonRefused):
+        await rest.delete("account.invoice", 1)
+    with pytest.raises(httpx.HTTPStatusError):
+        await rest.delete("account.invoice", 1)
+
+    assert {request.method for request in wire.requests} == {"DELETE"}

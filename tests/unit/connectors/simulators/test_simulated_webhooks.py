@@ -159,7 +159,7 @@ async def test_stripe_signs_under_its_own_name(simulators, receiver):
     await simulators.control.set_faults("stripe", webhook_url=receiver.url)
     customer = (await simulators.stripe.post("/customers", data={"name": "A"})).json()["id"]
     price = {"price_data": {"currency": "nok", "product_data": {"name": "P"}, "unit_amount": 1, "recurring": {"interval": "month"}}}
-    await simulators.stripe.post("/subscriptions", json={"customer": customer, "items": [price]})
+    await simulators.stripe.post("/subscriptions", json={"customer": customer, "items": [price], "trial_end": int(unix_s()) + 86_400})
 
     headers, body = await receiver.next()
 

@@ -1,0 +1,691 @@
+"""The ERP's books: invoices to the cent, payments in parts and twice, closed periods, dunning. Simulated and on a real Tryton."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from role_bench import NOW, Bench, Desk, LosesAnswer, fresh
+from role_jobs import (
+    NO,
+    apply_payment,
+    cancel_order,
+    create_order,
+    in_books,
+    invoice_line,
+    market,
+    payment_of,
+    post_invoice,
+    posted_invoice,
+    receivable,
+)
+
+from connectors.erp.tryton.book_actions import _books
+from connectors.erp.tryton.book_records import NewPayment, StatementState
+from connectors.erp.tryton.book_translate import new_invoice
+from connectors.erp.tryton.changes import TrytonChanges
+from connectors.erp.tryton.records import NewProduct
+from connectors.erp.tryton.rest import Rest
+from integration_fabric.messages.invoices import (
+    InvoicePosted,
+    PostingRejected,
+    PostInvoice,
+    ReceivableStatus,
+    ReceivableUpdated,
+    ReceivableUpdateRejected,
+)
+from integration_fabric.messages.master_data import AccountChanged, AccountingPeriodChanged, TaxCodeChanged
+from integration_fabric.messages.payments import ApplyPayment, PaymentApplied
+
+CLOSING = date(2027, 3, 10)
+"""A day of a period that these tests close; no other test posts to it."""
+
+
+def rest_of(erp: Bench) -> Rest:
+    """Tryton's interface below the client: what people do in Tryton."""
+    rest: Rest = erp.client._rest
+    return rest
+
+
+def codes(reply: object) -> list[tuple[str, str, str]]:
+    return [(problem.entity, problem.id, problem.code) for problem in getattr(reply, "problems", ())]
+
+
+async def entries_of(erp: Bench, command: PostInvoice) -> tuple[Decimal, Decimal]:
+    """Sums of debits and credits of the invoice in the books."""
+    page = await rest_of(erp).search(
+        "account.invoice", [["reference", "=", command.invoice_id]], ["move.lines.debit", "move.lines.credit", "move.state"]
+    )
+    move = page.rows[0]["move"]
+    assert move["state"] == "posted"
+    return sum(line["debit"] for line in move["lines"]), sum(line["credit"] for line in move["lines"])
+
+
+@pytest.fixture
+async def closed(erp: Bench) -> AsyncIterator[str]:
+    """The canonical id of a period that is closed, and is open again afterwards."""
+    period = await erp.client.close_period(NO, CLOSING)
+    yield f"NO/{period.name}"
+    await erp.client.open_period(NO, CLOSING)
+
+
+# To the cent
+
+
+async def test_an_invoice_is_posted_as_billing_has_it(erp: Bench) -> None:
+    order = await create_order(erp)
+    await erp.call(order)
+    issued_on = NOW().date()
+    command = await post_invoice(erp, order_id=order.order_id, due_on=issued_on + timedelta(days=7))
+
+    reply = await erp.call(command)
+
+    assert isinstance(reply, InvoicePosted)
+    assert (reply.total_amount, reply.currency, reply.posted_on) == (command.total_amount, "NOK", issued_on)
+    assert reply.number
+    fields = ["state", "number", "description", "untaxed_amount", "tax_amount", "total_amount", "party.code", "company.party.code"]
+    page = await rest_of(erp).search("account.invoice", [["id", "=", int(reply.native_id)]], [*fields, "lines_to_pay", "journal.type"])
+    row = page.rows[0]
+    assert (row["state"], row["number"], row["journal"]["type"]) == ("posted", reply.number, "revenue")
+    assert (row["untaxed_amount"], row["tax_amount"], row["total_amount"]) == (
+        command.total_amount - command.tax_amount,
+        command.tax_amount,
+        command.total_amount,
+    )
+    assert (row["party"]["code"], row["company"]["party"]["code"]) == (command.customer_id, "NO")
+    assert command.number in row["description"]
+    assert order.order_id in row["description"]
+    lines = await rest_of(erp).search("account.move.line", [["id", "in", row["lines_to_pay"]]], ["maturity_date", "debit"])
+    assert [(line["maturity_date"], line["debit"]) for line in lines.rows] == [(command.due_on, command.total_amount)]
+    assert await entries_of(erp, command) == (command.total_amount, command.total_amount)
+
+
+AWKWARD = [
+    pytest.param([{"quantity": "1", "unit_price": "33.33", "amount": "33.33", "tax_amount": "8.33"}] * 3, id="each line's tax is rounded"),
+    pytest.param(
+        [{"quantity": "3", "unit_price": "0.335", "amount": "1.01", "tax_amount": "0.25"}], id="half up where Tryton rounds to even"
+    ),
+    pytest.param([{"quantity": "2.5", "unit_price": "19.99", "amount": "49.98", "tax_amount": "12.50"}], id="a quantity with decimals"),
+    pytest.param([{"quantity": "1000", "unit_price": "0.012345", "amount": "12.35", "tax_amount": "3.09"}], id="six decimals of a price"),
+    pytest.param([{"quantity": "1000", "unit_price": "0.0123", "amount": "12.30", "tax_amount": "3.07"}], id="four decimals of a price"),
+    pytest.param([{"quantity": "3", "unit_price": "33.33", "amount": "100.00", "tax_amount": "25.00"}], id="an amount that is another"),
+    pytest.param(
+        [
+            {"quantity": "1", "unit_price": "100", "amount": "100.00", "tax_amount": "25.00"},
+            {"quantity": "1", "unit_price": "-40", "amount": "-40.00", "tax_amount": "-10.00"},
+        ],
+        id="a credit for unused time",
+    ),
+    pytest.param([{"quantity": "1", "unit_price": "50", "amount": "50.00", "tax_amount": "0"}], id="no tax"),
+    pytest.param([{"quantity": "7", "unit_price": "1234567.8901", "amount": "8641975.23", "tax_amount": "2160493.81"}], id="millions"),
+    pytest.param([{"quantity": "1", "unit_price": "0.0049", "amount": "0.0049", "tax_amount": "0"}] * 3, id="less than a cent each"),
+]
+
+
+@pytest.mark.parametrize("lines", AWKWARD)
+async def test_amounts_are_billings_to_the_cent(erp: Bench, lines: list[dict[str, str]]) -> None:
+    there = await market(erp)
+    charged = [invoice_line(there, **{name: Decimal(value) for name, value in line.items()}) for line in lines]
+    tax = sum(line.tax_amount for line in charged)
+    untaxed = sum(line.amount for line in charged).quantize(Decimal("0.01"))
+    command = await post_invoice(erp, *charged, total_amount=untaxed + tax, tax_amount=tax)
+
+    reply = await erp.call(command)
+
+    assert isinstance(reply, InvoicePosted), reply
+    found = await in_books(erp, command.invoice_id)
+    assert (found.total, found.tax, found.open) == (command.total_amount, command.tax_amount, command.total_amount)
+    debit, credit = await entries_of(erp, command)
+    assert debit == credit
+
+
+async def test_the_lines_say_what_was_charged(erp: Bench) -> None:
+    """Where Tryton would come to another amount, the amount stands once, and the quantity in words."""
+    there = await market(erp)
+    exact = invoice_line(there, quantity=Decimal(3), unit_price=Decimal("33.3333"), amount=Decimal("100.00"))
+    other = invoice_line(there, quantity=Decimal("2.50"), unit_price=Decimal("40.0000"), amount=Decimal("100.00"), description="Hours")
+    command = await post_invoice(erp, exact, other)
+    await erp.call(command)
+
+    rows = await rest_of(erp).search(
+        "account.invoice.line", [["invoice.reference", "=", command.invoice_id]], ["quantity", "unit_price", "description"]
+    )
+
+    assert [(row["quantity"], row["unit_price"], row["description"]) for row in rows.rows] == [
+        (3, Decimal("33.3333"), "Plan, a month"),
+        (1, Decimal("100.00"), "Hours (2.5 x 40)"),
+    ]
+
+
+async def test_each_tax_code_stands_in_the_invoice_with_its_base(erp: Bench) -> None:
+    there, reduced = await market(erp), fresh("VAT")
+    await erp.client.add_tax_code(reduced, Decimal("0.08875"), NO)
+    lines = (
+        invoice_line(there, quantity=Decimal(1), unit_price=Decimal(200), amount=Decimal(200), tax_amount=Decimal("50.00")),
+        invoice_line(there, quantity=Decimal(1), unit_price=Decimal(80), amount=Decimal(80), tax_amount=Decimal("7.10"), tax_code=reduced),
+        invoice_line(there, quantity=Decimal(1), unit_price=Decimal(10), amount=Decimal(10), tax_amount=Decimal("0.88"), tax_code=reduced),
+    )
+    command = await post_invoice(erp, *lines)
+    await erp.call(command)
+
+    rows = await rest_of(erp).search(
+        "account.invoice.tax", [["invoice.reference", "=", command.invoice_id]], ["tax.name", "base", "amount"]
+    )
+
+    assert [(row["tax"]["name"], row["base"], row["amount"]) for row in rows.rows] == [
+        (there.tax, Decimal(200), Decimal("50.00")),
+        (reduced, Decimal(90), Decimal("7.98")),
+    ]
+
+
+async def test_an_invoice_in_another_currency_keeps_its_amounts(erp: Bench) -> None:
+    command = await post_invoice(erp, currency="USD")
+
+    assert isinstance(await erp.call(command), InvoicePosted)
+    paid = await erp.call(payment_of(command))
+
+    assert isinstance(paid, PaymentApplied), paid
+    found = await in_books(erp, command.invoice_id)
+    assert (found.currency, found.total, found.open) == ("USD", command.total_amount, Decimal(0))
+
+
+async def test_an_invoice_older_than_the_last_number_is_posted_on_its_day(erp: Bench) -> None:
+    """Tryton numbers by date; what billing sends late still belongs to its own period."""
+    await erp.call(await post_invoice(erp))
+    earlier = NOW().date() - timedelta(days=40)
+    command = await post_invoice(erp, issued_on=earlier, due_on=earlier + timedelta(days=14))
+
+    reply = await erp.call(command)
+
+    assert isinstance(reply, InvoicePosted), reply
+    assert reply.posted_on == earlier
+    fields = ["move.date", "move.period.name", "lines_to_pay"]
+    row = (await rest_of(erp).search("account.invoice", [["reference", "=", command.invoice_id]], fields)).rows[0]
+    assert row["move"]["date"] == earlier
+    assert row["move"]["period"]["name"] == f"{earlier:%Y-%m}"
+    line = await rest_of(erp).search("account.move.line", [["id", "in", row["lines_to_pay"]]], ["maturity_date"])
+    assert line.rows[0]["maturity_date"] == command.due_on
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"total_amount": Decimal("125.01")}, {"tax_amount": Decimal("25.00"), "total_amount": Decimal("125.01")}],
+    ids=["total", "tax"],
+)
+async def test_an_invoice_that_does_not_add_up_is_refused(erp: Bench, changes: dict[str, Decimal]) -> None:
+    command = await post_invoice(erp, **changes)
+
+    reply = await erp.call(command)
+
+    assert isinstance(reply, PostingRejected)
+    assert codes(reply) == [("invoice", command.invoice_id, "amount-mismatch")]
+    assert await erp.reader.invoices([command.invoice_id]) == {command.invoice_id: []}
+
+
+# What is missing
+
+
+async def test_everything_that_is_missing_is_named_and_nothing_is_left(erp: Bench) -> None:
+    there = await market(erp)
+    customer, product, tax, order = fresh("C"), fresh("P"), fresh("VAT"), fresh("SO")
+    lines = (invoice_line(there, product_id=product), invoice_line(there, tax_code=tax))
+    command = await post_invoice(erp, *lines, customer_id=customer, currency="XXX", order_id=order)
+
+    reply = await erp.call(command)
+
+    assert isinstance(reply, PostingRejected)
+    assert codes(reply) == [
+        ("order", order, "unknown-order"),
+        ("customer", customer, "unknown-customer"),
+        ("currency", "XXX", "unknown-currency"),
+        ("product", product, "unknown-product"),
+        ("tax-code", tax, "unknown-tax-code"),
+    ]
+    assert all(problem.hint for problem in reply.problems)
+    assert await erp.reader.invoices([command.invoice_id]) == {command.invoice_id: []}
+
+
+async def test_an_unknown_legal_entity_is_named(erp: Bench) -> None:
+    reply = await erp.call(await post_invoice(erp, legal_entity="MARS"))
+
+    assert codes(reply) == [("legal-entity", "MARS", "unknown-legal-entity")]
+
+
+async def test_a_cancelled_order_is_as_none(erp: Bench) -> None:
+    order = await cancel_order(erp)
+    await erp.call(order)
+
+    reply = await erp.call(await post_invoice(erp, order_id=order.order_id))
+
+    assert codes(reply) == [("order", order.order_id, "unknown-order")]
+
+
+async def test_a_product_without_an_account_is_named(erp: Bench) -> None:
+    there, product = await market(erp), fresh("P")
+    category = await rest_of(erp).create("product.category", {"name": fresh("Category"), "accounting": True}, ["id"])
+    await erp.client.add_products([NewProduct(product, "Plan")], category=category["id"])
+
+    reply = await erp.call(await post_invoice(erp, invoice_line(there, product_id=product)))
+
+    assert codes(reply) == [("account", product, "unknown-account")]
+
+
+async def test_once_the_order_is_there_the_invoice_is_posted(erp: Bench) -> None:
+    order = await create_order(erp)
+    command = await post_invoice(erp, order_id=order.order_id)
+    assert isinstance(await erp.call(command), PostingRejected)
+
+    await erp.call(order)
+
+    assert isinstance(await erp.call(command), InvoicePosted)
+
+
+async def test_an_invoice_without_lines_is_refused(erp: Bench) -> None:
+    command = (await post_invoice(erp)).model_copy(update={"lines": ()})
+
+    assert codes(await erp.call(command)) == [("invoice", command.invoice_id, "no-lines")]
+
+
+async def test_an_invoice_cancelled_in_the_erp_does_not_come_back(erp: Bench) -> None:
+    command = await post_invoice(erp)
+    draft = await leave_draft(erp, command)
+    await rest_of(erp).press("account.invoice", draft, button="cancel", fields=["id"])
+
+    reply = await erp.call(command)
+
+    assert codes(reply) == [("invoice", command.invoice_id, "invoice-cancelled")]
+    assert await erp.reader.invoices([command.invoice_id]) == {command.invoice_id: []}
+
+
+# Periods
+
+
+async def test_a_closed_period_holds_invoices_up_and_its_opening_lets_them_through(erp: Bench, closed: str) -> None:
+    command = await post_invoice(erp, issued_on=CLOSING, due_on=CLOSING)
+
+    refused = await erp.call(command)
+
+    assert isinstance(refused, PostingRejected)
+    assert codes(refused) == [("accounting-period", closed, "period-closed")]
+    assert await erp.reader.invoices([command.invoice_id]) == {command.invoice_id: []}
+    source = TrytonChanges(erp.client)
+    cursor = (await source.read(None)).cursor
+
+    await erp.client.open_period(NO, CLOSING)
+
+    opened = [event.body for event in (await source.read(cursor)).events if event.body.key == closed]
+    assert [isinstance(body, AccountingPeriodChanged) and body.is_open for body in opened][-1:] == [True]
+    assert isinstance(await erp.call(command), InvoicePosted)
+
+
+async def test_a_period_that_closes_between_draft_and_posting_leaves_nothing(erp: Bench) -> None:
+    command = await post_invoice(erp, issued_on=CLOSING, due_on=CLOSING)
+    await leave_draft(erp, command)
+    await erp.client.close_period(NO, CLOSING)
+    try:
+        reply = await erp.call(command)
+    finally:
+        await erp.client.open_period(NO, CLOSING)
+
+    assert codes(reply) == [("accounting-period", "NO/2027-03", "period-closed")]
+    assert await erp.reader.invoices([command.invoice_id]) == {command.invoice_id: []}
+
+
+async def test_a_date_without_a_period_is_as_a_closed_one(erp: Bench) -> None:
+    reply = await erp.call(await post_invoice(erp, issued_on=date(2040, 5, 1)))
+
+    assert codes(reply) == [("accounting-period", "NO/2040-05", "period-closed")]
+
+
+async def test_a_payment_into_a_closed_period_is_refused_and_leaves_nothing(erp: Bench, closed: str) -> None:
+    invoice = await posted_invoice(erp)
+    command = payment_of(invoice, paid_at=datetime.combine(CLOSING, NOW().timetz()))
+
+    reply = await erp.call(command)
+
+    assert isinstance(reply, PostingRejected)
+    assert reply.payment_id == command.payment_id
+    assert codes(reply) == [("accounting-period", closed, "period-closed")]
+    assert await erp.client.payments.find(command.payment_id) is None
+    await erp.client.open_period(NO, CLOSING)
+    assert isinstance(await erp.call(command), PaymentApplied)
+
+
+# Payments
+
+
+async def test_a_payment_pays_the_invoice(erp: Bench) -> None:
+    command = await apply_payment(erp)
+
+    reply = await erp.call(command)
+
+    assert isinstance(reply, PaymentApplied)
+    assert (reply.amount, reply.open_amount, reply.currency) == (command.amount, Decimal(0), "NOK")
+    row = (await rest_of(erp).search("account.invoice", [["reference", "=", command.invoice_id]], ["state", "reconciled"])).rows[0]
+    assert row["state"] == "paid"
+    assert row["reconciled"] is not None
+
+
+async def test_payments_in_parts_leave_what_is_open(erp: Bench) -> None:
+    invoice = await posted_invoice(erp)
+    parts = [Decimal("50.00"), Decimal("25.00"), invoice.total_amount - 75]
+
+    replies = [await erp.call(payment_of(invoice, part)) for part in parts]
+
+    assert [reply.open_amount for reply in replies if isinstance(reply, PaymentApplied)] == [
+        invoice.total_amount - 50,
+        invoice.total_amount - 75,
+        Decimal(0),
+    ]
+    assert (await rest_of(erp).search("account.invoice", [["reference", "=", invoice.invoice_id]], ["state"])).rows[0]["state"] == "paid"
+
+
+async def test_a_payment_that_is_sent_again_after_others_is_the_same(erp: Bench) -> None:
+    invoice = await posted_invoice(erp)
+    first = payment_of(invoice, Decimal("50.00"))
+    applied = await erp.call(first)
+    await erp.call(payment_of(invoice, invoice.total_amount - 50))
+
+    again = await erp.call(first)
+
+    assert isinstance(applied, PaymentApplied)
+    assert isinstance(again, PaymentApplied)
+    assert (again.native_id, again.amount) == (applied.native_id, applied.amount)
+    assert (await in_books(erp, invoice.invoice_id)).open == 0
+
+
+@pytest.mark.parametrize("amount", ["0.01", "1000"], ids=["after it was paid", "more than is owed"])
+async def test_what_is_more_than_the_invoice_is_refused(erp: Bench, amount: str) -> None:
+    invoice = await posted_invoice(erp)
+    if amount == "0.01":
+        await erp.call(payment_of(invoice))
+    command = payment_of(invoice, Decimal(amount))
+    before = (await in_books(erp, invoice.invoice_id)).open
+
+    reply = await erp.call(command)
+
+    assert isinstance(reply, PostingRejected)
+    assert codes(reply) == [("invoice", invoice.invoice_id, "already-paid")]
+    assert (await in_books(erp, invoice.invoice_id)).open == before
+    assert await erp.client.payments.find(command.payment_id) is None
+
+
+async def test_a_payment_of_an_invoice_that_is_not_posted_is_refused_at_once(erp: Bench) -> None:
+    invoice = await post_invoice(erp)
+    command = payment_of(invoice)
+    assert codes(await erp.call(command)) == [("invoice", invoice.invoice_id, "unknown-invoice")]
+    await leave_draft(erp, invoice)
+    assert codes(await erp.call(command)) == [("invoice", invoice.invoice_id, "unknown-invoice")]
+
+    await erp.call(invoice)
+
+    assert isinstance(await erp.call(command), PaymentApplied)
+
+
+async def test_a_payment_in_another_currency_is_refused(erp: Bench) -> None:
+    invoice = await posted_invoice(erp)
+
+    reply = await erp.call(payment_of(invoice, currency="USD"))
+
+    assert codes(reply) == [("invoice", invoice.invoice_id, "currency-mismatch")]
+
+
+async def test_the_same_id_for_another_amount_is_never_silent(erp: Bench) -> None:
+    invoice = await posted_invoice(erp)
+    first = payment_of(invoice, Decimal("50.00"))
+    await erp.call(first)
+
+    reply = await erp.call(first.model_copy(update={"amount": Decimal("60.00")}))
+
+    assert codes(reply) == [("invoice", invoice.invoice_id, "amount-mismatch")]
+    assert (await in_books(erp, invoice.invoice_id)).open == invoice.total_amount - 50
+
+
+# What an interrupted call left, and two at once
+
+
+async def leave_draft(erp: Bench, command: PostInvoice) -> int:
+    """What is left where a worker dies between creating and posting."""
+    known = await _books(command, erp.client)
+    draft = await erp.client.invoices.create(new_invoice(command, known))
+    return int(draft.id)
+
+
+async def leave_payment(erp: Bench, command: ApplyPayment) -> Any:
+    """What is left where a worker dies between creating a payment and booking it."""
+    invoice = await erp.client.invoices.find(command.invoice_id)
+    company = (await erp.client.companies())[command.legal_entity]
+    journal = await erp.client.payments.find_journal(company.id, command.currency)
+    new = NewPayment(command.payment_id, journal, command.paid_at.date(), command.amount, command.method, invoice)
+    return await erp.client.payments.create(new)
+
+
+async def test_a_draft_is_gone_on_from(erp: Bench) -> None:
+    command = await post_invoice(erp)
+    draft = await leave_draft(erp, command)
+    assert [found.is_posted for found in (await erp.reader.invoices([command.invoice_id]))[command.invoice_id]] == [False]
+
+    reply = await erp.call(command)
+
+    assert isinstance(reply, InvoicePosted)
+    assert reply.native_id == str(draft)
+    assert (await in_books(erp, command.invoice_id)).is_posted
+
+
+async def test_a_draft_with_other_amounts_is_refused_and_taken_away(erp: Bench) -> None:
+    there = await market(erp)
+    command = await post_invoice(erp)
+    await leave_draft(erp, await post_invoice(erp, invoice_line(there, tax_amount=Decimal("25.01")), invoice_id=command.invoice_id))
+
+    refused = await erp.call(command)
+
+    assert codes(refused) == [("invoice", command.invoice_id, "amount-mismatch")]
+    assert await erp.reader.invoices([command.invoice_id]) == {command.invoice_id: []}
+    assert isinstance(await erp.call(command), InvoicePosted)
+
+
+async def test_a_posted_invoice_with_other_amounts_is_never_silent(erp: Bench) -> None:
+    there = await market(erp)
+    command = await posted_invoice(erp)
+    other = await post_invoice(erp, invoice_line(there), invoice_id=command.invoice_id)
+
+    assert codes(await erp.call(other)) == [("invoice", command.invoice_id, "amount-mismatch")]
+    assert await erp.read_back(other) is None
+
+
+@pytest.mark.parametrize("stopped_at", [StatementState.DRAFT, StatementState.VALIDATED])
+async def test_a_payment_that_was_booked_half_is_gone_on_from(erp: Bench, stopped_at: StatementState) -> None:
+    command = await apply_payment(erp)
+    left = await leave_payment(erp, command)
+    if stopped_at is StatementState.VALIDATED:
+        await rest_of(erp).press("account.statement", left.id, button="validate_statement", fields=["id"], company=left.company)
+    assert await erp.read_back(command) is None
+
+    reply = await erp.call(command)
+
+    assert isinstance(reply, PaymentApplied)
+    assert reply.native_id == str(left.id)
+    assert (await in_books(erp, command.invoice_id)).open == 0
+
+
+async def test_a_payment_whose_invoice_others_paid_meanwhile_is_taken_away(erp: Bench) -> None:
+    """It was drafted, and the worker died; another payment came first."""
+    late = await apply_payment(erp)
+    await leave_payment(erp, late)
+    first = late.model_copy(update={"payment_id": fresh("PAY")})
+    assert isinstance(await erp.call(first), PaymentApplied)
+
+    reply = await erp.call(late)
+
+    assert codes(reply) == [("invoice", late.invoice_id, "already-paid")]
+    assert await erp.client.payments.find(late.payment_id) is None
+    assert (await in_books(erp, late.invoice_id)).open == 0
+
+
+async def test_a_leftover_of_one_payment_does_not_hold_up_others(erp: Bench) -> None:
+    left = await apply_payment(erp)
+    await leave_payment(erp, left)
+    await erp.call(left.model_copy(update={"payment_id": fresh("PAY")}))
+
+    assert isinstance(await erp.call(await apply_payment(erp)), PaymentApplied)
+
+
+async def test_the_same_invoice_twice_at_once_is_posted_once(erp: Bench, desk: Desk) -> None:
+    command = await post_invoice(erp)
+
+    carried = await asyncio.gather(*(desk.carry_out(erp, command, message_id=fresh("m")) for _ in range(2)), return_exceptions=True)
+
+    assert any(not isinstance(each, BaseException) and isinstance(each.reply, InvoicePosted) for each in carried), carried
+    await desk.carry_out(erp, command, message_id=fresh("m"))
+    assert (await in_books(erp, command.invoice_id)).is_posted
+
+
+async def test_two_payments_of_the_whole_at_once_pay_it_once(erp: Bench, desk: Desk) -> None:
+    first = await apply_payment(erp)
+    payments = [first, first.model_copy(update={"payment_id": fresh("PAY")})]
+
+    await asyncio.gather(*(desk.carry_out(erp, payment) for payment in payments), return_exceptions=True)
+    replies = [(await desk.carry_out(erp, payment)).reply for payment in payments]
+
+    assert sorted(type(reply).__name__ for reply in replies) == ["PaymentApplied", "PostingRejected"], replies
+    assert (await in_books(erp, first.invoice_id)).open == 0
+
+
+async def test_many_invoices_and_payments_at_once_are_all_booked(erp: Bench, desk: Desk) -> None:
+    invoices = [await post_invoice(erp) for _ in range(6)]
+    gate = asyncio.Semaphore(2)
+
+    async def through(invoice: PostInvoice) -> None:
+        async with gate:
+            assert isinstance((await desk.carry_out(erp, invoice)).reply, InvoicePosted)
+            halves = [payment_of(invoice, Decimal("60.00")), payment_of(invoice, invoice.total_amount - 60)]
+            for half in halves:
+                assert isinstance((await desk.carry_out(erp, half)).reply, PaymentApplied)
+
+    await asyncio.gather(*map(through, invoices))
+
+    found = await erp.reader.invoices([invoice.invoice_id for invoice in invoices])
+    assert [(each.is_posted, each.open) for invoice in invoices for each in found[invoice.invoice_id]] == [(True, Decimal(0))] * 6
+
+
+# Receivables
+
+
+async def test_overdue_stands_in_dunning_with_the_reason(erp: Bench) -> None:
+    invoice = await posted_invoice(erp)
+    assert not (await in_books(erp, invoice.invoice_id)).is_overdue
+
+    reply = await erp.call(receivable(invoice.invoice_id, ReceivableStatus.OVERDUE))
+
+    assert isinstance(reply, ReceivableUpdated)
+    assert reply.status is ReceivableStatus.OVERDUE
+    assert (await in_books(erp, invoice.invoice_id)).is_overdue
+    dunnings = await dunnings_of(erp, invoice)
+    assert [(row["procedure"]["name"], row["blocked"]) for row in dunnings] == [("Payment failed", False)]
+    notes = await rest_of(erp).search("ir.note", [["resource", "=", f"account.dunning,{dunnings[0]['id']}"]], ["message"])
+    assert [row["message"] for row in notes.rows] == ["card declined"]
+
+
+async def test_disputed_is_blocked_and_open_is_gone(erp: Bench) -> None:
+    invoice = await posted_invoice(erp)
+    await erp.call(receivable(invoice.invoice_id, ReceivableStatus.OVERDUE))
+
+    await erp.call(receivable(invoice.invoice_id, ReceivableStatus.DISPUTED))
+    assert [bool(row["blocked"]) for row in await dunnings_of(erp, invoice)] == [True]
+    assert not (await in_books(erp, invoice.invoice_id)).is_overdue
+
+    await erp.call(receivable(invoice.invoice_id, ReceivableStatus.OVERDUE))
+    assert [bool(row["blocked"]) for row in await dunnings_of(erp, invoice)] == [False]
+
+    reply = await erp.call(receivable(invoice.invoice_id, ReceivableStatus.OPEN))
+    assert isinstance(reply, ReceivableUpdated)
+    assert await dunnings_of(erp, invoice) == []
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+async def test_clearing_is_done_whatever_is_lost(erp: Bench, desk: Desk, lost: str) -> None:
+    invoice = await posted_invoice(erp)
+    await erp.call(receivable(invoice.invoice_id, ReceivableStatus.OVERDUE))
+
+    async with erp.through(LosesAnswer(1, lost)) as client:
+        carried = await desk.carry_out(erp, receivable(invoice.invoice_id, ReceivableStatus.OPEN), client=client)
+
+    assert isinstance(carried.reply, ReceivableUpdated)
+    assert await dunnings_of(erp, invoice) == []
+
+
+async def test_paid_waits_for_the_payment_and_then_clears_the_dunning(erp: Bench) -> None:
+    invoice = await posted_invoice(erp)
+    await erp.call(receivable(invoice.invoice_id, ReceivableStatus.OVERDUE))
+    await erp.call(payment_of(invoice, Decimal("50.00")))
+    paid = receivable(invoice.invoice_id, ReceivableStatus.PAID)
+
+    refused = await erp.call(paid)
+    assert isinstance(refused, ReceivableUpdateRejected)
+    assert codes(refused) == [("invoice", invoice.invoice_id, "payment-not-applied")]
+    assert (await in_books(erp, invoice.invoice_id)).is_overdue
+
+    await erp.call(payment_of(invoice, invoice.total_amount - 50))
+
+    assert isinstance(await erp.call(paid), ReceivableUpdated)
+    assert await dunnings_of(erp, invoice) == []
+    assert not (await in_books(erp, invoice.invoice_id)).is_overdue
+
+
+async def test_a_late_overdue_of_a_paid_invoice_is_refused(erp: Bench) -> None:
+    command = await apply_payment(erp)
+    await erp.call(command)
+
+    reply = await erp.call(receivable(command.invoice_id, ReceivableStatus.OVERDUE))
+
+    assert codes(reply) == [("invoice", command.invoice_id, "already-paid")]
+
+
+@pytest.mark.parametrize("status", [ReceivableStatus.OVERDUE, ReceivableStatus.PAID, ReceivableStatus.OPEN, ReceivableStatus.DISPUTED])
+async def test_a_receivable_that_is_not_posted_is_unknown(erp: Bench, status: ReceivableStatus) -> None:
+    invoice_id = fresh("INV")
+
+    reply = await erp.call(receivable(invoice_id, status))
+
+    assert isinstance(reply, ReceivableUpdateRejected)
+    assert codes(reply) == [("invoice", invoice_id, "unknown-invoice")]
+
+
+async def dunnings_of(erp: Bench, invoice: PostInvoice) -> list[dict[str, Any]]:
+    """The active ones, as people see them."""
+    lines = (await rest_of(erp).search("account.invoice", [["reference", "=", invoice.invoice_id]], ["lines_to_pay"])).rows[0][
+        "lines_to_pay"
+    ]
+    page = await rest_of(erp).search("account.dunning", [["line", "in", lines]], ["blocked", "procedure.name"])
+    return list(page.rows)
+
+
+# What polling sees
+
+
+async def test_accounts_and_periods_are_events(erp: Bench) -> None:
+    events = [event.body for event in (await TrytonChanges(erp.client).read(None)).events]
+
+    periods = {body.period_id: body for body in events if isinstance(body, AccountingPeriodChanged)}
+    assert (periods["NO/2026-02"].starts_on, periods["NO/2026-02"].ends_on) == (date(2026, 2, 1), date(2026, 2, 28))
+    assert periods["US/2030-12"].is_open
+    assert periods["US/2030-12"].legal_entity == "US"
+    accounts = {(body.legal_entity, body.account_code): body for body in events if isinstance(body, AccountChanged)}
+    assert accounts["NO", "1.1.9"].name == accounts["US", "1.1.9"].name == "Billing collections"
+    assert accounts["NO", "1.2.1"].active
+
+
+async def test_a_tax_rate_with_five_decimals_is_told_in_percent(erp: Bench) -> None:
+    tax = fresh("VAT")
+    source = TrytonChanges(erp.client)
+    cursor = (await source.read(None)).cursor
+    await erp.client.add_tax_code(tax, Decimal("0.08875"), NO)
+
+    (event,) = [event.body for event in (await source.read(cursor)).events if event.body.key == tax]
+
+    assert isinstance(event, TaxCodeChanged)
+    assert (event.rate, event.percent) == (Decimal("0.0888"), Decimal("8.875"))
