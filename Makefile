@@ -9,7 +9,7 @@ TESTS ?= tests
 STORE ?= $(if $(or $(wildcard /usr/lib/postgresql/*/bin/postgres),$(shell command -v postgres)),postgresql,sqlite)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types imports generate lock bench wheel-test up down clean
+.PHONY: help install demo test check lint types imports generate lock bench bench-quotes wheel-test up down clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ lock: $(STAMP)  ## resolve the pinned requirements anew
 
 bench: $(STAMP)  ## measure beside the peers, in one run
 	@$(BIN)/python -m tests.performance.bench
+
+bench-quotes: $(STAMP)  ## measure whole quotes end to end, on SQLite and PostgreSQL
+	@$(BIN)/python -m tests.performance.quotes
 
 up: $(STAMP)  ## start the local Kafka
 	@$(BIN)/fabric up

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from integration_fabric.connector_kit.http_connections import Connections
 from integration_fabric.delivery.deadline import refuse_if_late
 from integration_fabric.messages.errors import BadCredential, FabricError, Throttled, Transient, Unavailable, UnknownOutcome, VendorDrift
 
@@ -137,10 +138,9 @@ async def http_client(
     *, system: str, base_url: str, headers: dict[str, str], answer_within: timedelta, connections: int = 32
 ) -> AsyncIterator[HttpClient]:
     """Open a client for one system and close it at the end."""
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
     bounds = httpx.Timeout(answer_within.total_seconds(), connect=min(3.0, answer_within.total_seconds()))
     async with httpx.AsyncClient(
-        base_url=base_url, headers=headers, timeout=bounds, limits=limits, trust_env=False, event_hooks=HOOKS
+        base_url=base_url, headers=headers, timeout=bounds, transport=Connections(connections), trust_env=False, event_hooks=HOOKS
     ) as client:
         yield HttpClient(client, system=system)
 

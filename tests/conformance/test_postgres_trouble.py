@@ -21,8 +21,7 @@ from store_kit import FENCE, HANDLED, HERE, PARTITION, SUBSCRIBER, TOPIC_ID, Sto
 
 from integration_fabric.backends.sql import database as database_module, dialects
 from integration_fabric.backends.sql.database import Database
-from integration_fabric.backends.sql.instances import SqlDesk
-from integration_fabric.backends.sql.tables import CHANGES, CROSS_REFERENCES, CURSORS, EFFECTS, INSTANCES, LEASES, STORE
+from integration_fabric.backends.sql.tables import CHANGES, CROSS_REFERENCES, CURSORS, EFFECTS, LEASES, STORE
 from integration_fabric.canonical.entities import EntityRef
 from integration_fabric.delivery.ports import EffectState, Fresh, Link, Open, Remembered
 from integration_fabric.local import postgres
@@ -264,24 +263,33 @@ async def test_one_message_on_two_partitions_is_applied_once_and_a_duplicate_onc
         assert sorted(kinds) == [OutcomeKind.APPLIED, OutcomeKind.DUPLICATE]
 
 
-async def test_a_process_that_another_began_meanwhile_is_not_begun_over_it(
-    database: Database, mine: Stores, others: Callable[[], AbstractContextManager[Connection]]
-) -> None:
-    """We saw none, then another worker began it, then we save ours: what it is by then must not be overwritten."""
-    begun = Instance(PROCESS, 1, "Q-1", "the other's", None, {}, NOW)
+async def test_a_process_that_we_saw_none_of_is_begun_by_nobody_else_meanwhile(database: Database, url: str, mine: Stores) -> None:
+    """We saw none; another worker looks before we have saved ours: it waits, and then sees ours."""
+    looked, tasks = threading.Event(), []
+    with open_database(url) as others_database:
+        other_stores, loop = sql_stores(others_database), asyncio.get_running_loop()
 
-    def start(desk: Desk) -> Handled:
-        if desk.by_key("Q-1") is not None:
-            return Handled(OutcomeKind.SUPERSEDED)
-        with others() as connection:
-            SqlDesk(connection, PROCESS).save(begun, sent=(), timers=())
-        desk.save(Instance(PROCESS, 1, "Q-1", "ours", None, {}, NOW), sent=(), timers=())
-        return HANDLED
+        def start(desk: Desk, by: str) -> Handled:
+            looked.set()
+            if desk.by_key("Q-1") is not None:
+                return Handled(OutcomeKind.SUPERSEDED)
+            if by == "we":
+                looked.clear()
+                loop.call_soon_threadsafe(lambda: tasks.append(asyncio.create_task(begin(other_stores, "the other"))))
+                assert looked.wait(10)
+                asyncio.run_coroutine_threadsafe(until_somebody_waits(database), loop).result(10)
+            desk.save(Instance(PROCESS, 1, "Q-1", by, None, {}, NOW), sent=(), timers=())
+            return HANDLED
 
-    assert (await handle(mine, decide=start)).kind is OutcomeKind.SUPERSEDED
+        async def begin(stores: Stores, by: str) -> Handled:
+            fence = FENCE if by == "we" else OTHER
+            coordinates = Coordinates(HERE.topic, fence.partition, HERE.offset)
+            return await stores.instances.handle(fence, MessageId(by), coordinates, process=PROCESS, decide=lambda desk: start(desk, by))
+
+        assert await begin(mine, "we") == HANDLED
+        assert (await tasks[0]).kind is OutcomeKind.SUPERSEDED
     (row,) = await mine.instances.find(key="Q-1")
-    assert row.instance.correlation_id == "the other's"
-    assert await database.run(lambda connection: len(connection.execute(select(INSTANCES.c.id)).all())) == 1
+    assert row.instance.correlation_id == "we"
 
 
 # -- connections that go

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         contest.measure([found for found in DISCIPLINES if found.number in options.only])
     results = contest.results()
     Console(width=max(150, Console().width)).print(make_table(results, contest.names))
-    document = as_json(results, contest.missing, {**_machine(), "events": options.events, "rounds": options.rounds})
+    document = as_json(results, contest.missing, {**machine(), "events": options.events, "rounds": options.rounds})
     path = _write(options.json, document)
     _people.print(f"written to {path}")
     for why in contest.missing.values():
@@ -148,7 +148,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _machine() -> dict[str, str | int]:
+def machine() -> dict[str, str | int]:
+    """What it ran on."""
     return {
         "at": SystemClock().now().isoformat(),
         "cores": os.cpu_count() or 0,

@@ -18,6 +18,7 @@ import stripe
 from connectors.billing.stripe.records import Identified, Shape
 from connectors.billing.stripe.refusals import Error, ErrorAnswer, failure
 from integration_fabric.connector_kit.http_client import HOOKS, READS, failure_of_answer, failure_of_transport
+from integration_fabric.connector_kit.http_connections import Connections
 from integration_fabric.connector_kit.shapes import parse_json, shaped
 from integration_fabric.messages.errors import VendorDrift
 
@@ -156,6 +157,5 @@ async def open_api(*, system: str, url: str, key: str, answer_within: timedelta)
     """
     within_s = answer_within.total_seconds()
     bounds = httpx.Timeout(within_s, connect=min(CONNECT_WITHIN_S, within_s))
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-    async with httpx.AsyncClient(timeout=bounds, limits=limits, trust_env=False, event_hooks=HOOKS) as http:
+    async with httpx.AsyncClient(timeout=bounds, transport=Connections(CONNECTIONS), trust_env=False, event_hooks=HOOKS) as http:
         yield api_over(http, system=system, url=url, key=key)

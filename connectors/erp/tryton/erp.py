@@ -17,7 +17,9 @@ from connectors.erp.tryton.periods import PERIOD, Periods
 from connectors.erp.tryton.records import Changes
 from connectors.erp.tryton.rest import TrytonRefused
 from integration_fabric.connector_kit.http_client import HOOKS
+from integration_fabric.connector_kit.http_connections import Connections
 
+CONNECTIONS = 32
 _ACCOUNT = ("code", "name", "company", "closed", "create_date", "write_date")
 
 
@@ -79,5 +81,5 @@ async def open_tryton(
         poll_overlap: See `Tryton`.
     """
     bounds = httpx.Timeout(answer_within.total_seconds(), connect=min(3.0, answer_within.total_seconds()))
-    async with httpx.AsyncClient(timeout=bounds, trust_env=False, event_hooks=HOOKS) as http:
+    async with httpx.AsyncClient(timeout=bounds, transport=Connections(CONNECTIONS), trust_env=False, event_hooks=HOOKS) as http:
         yield TrytonErp(http, base_url=url, database=database, key=key, poll_overlap=poll_overlap)

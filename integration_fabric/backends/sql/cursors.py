@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, insert, select, update
 
 from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.dialects import NowS
 from integration_fabric.backends.sql.tables import CURSORS
 from integration_fabric.connector_kit.ports import Cursors
 
@@ -23,7 +24,7 @@ class SqlCursors(Cursors):
         """Move it."""
 
         def work(connection: Connection) -> None:
-            values = {"cursor": cursor, "saved_s": self._database.now_s()}
+            values = {"cursor": cursor, "saved_s": NowS()}
             if connection.execute(update(CURSORS).filter_by(poller=poller).values(**values)).rowcount == 0:
                 connection.execute(insert(CURSORS).values(poller=poller, **values))
 

@@ -17,10 +17,9 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
-from sqlalchemy.sql.elements import ColumnElement
 
 from integration_fabric.backends.sql import migrations
-from integration_fabric.backends.sql.dialects import Failure, be_alone_for_upgrade, make_engine, meaning, now_s, shown
+from integration_fabric.backends.sql.dialects import Failure, be_alone_for_upgrade, make_engine, meaning, shown
 from integration_fabric.backends.sql.tables import STORE
 from integration_fabric.messages.errors import Unavailable, Unreachable
 
@@ -73,10 +72,6 @@ class Database:
         self.store_id = ""
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name="store", daemon=True)
-
-    def now_s(self) -> ColumnElement[float]:
-        """The database's clock as an expression, in seconds since 1970."""
-        return now_s(self.engine)
 
     def open(self) -> None:
         """Bring the tables up to date and begin. Blocks. Raises Unreachable where the database does not answer."""

@@ -7,10 +7,11 @@ import re
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Float, cast, create_engine, event, func, literal_column, select
+from sqlalchemy import Connection, Engine, Float, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from integration_fabric.messages.errors import UsageProblem
 
@@ -72,11 +73,21 @@ def shown(url: str) -> str:
     return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r":(?!//).*@", ":***@", url))
 
 
-def now_s(engine: Engine) -> ColumnElement[float]:
+class NowS(FunctionElement[float]):
     """The database's clock, in seconds since 1970."""
-    if engine.dialect.name == "sqlite":
-        return literal_column("((julianday('now') - 2440587.5) * 86400.0)", Float)
-    return cast(func.extract("epoch", func.clock_timestamp()), Float)
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(NowS, "sqlite")
+def _now_of_sqlite(*_: object, **__: object) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(NowS, "postgresql")
+def _now_of_postgresql(*_: object, **__: object) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS FLOAT)"
 
 
 def lock_name(connection: Connection, *parts: str) -> None:

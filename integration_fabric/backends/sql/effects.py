@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Float, bindparam, delete, insert, null, select, update
 
 from integration_fabric.backends.sql.cross_references import link
 from integration_fabric.backends.sql.database import Database
-from integration_fabric.backends.sql.dialects import storable
+from integration_fabric.backends.sql.dialects import NowS, storable
 from integration_fabric.backends.sql.leases import hold_fence
 from integration_fabric.backends.sql.packing import pack, unpack
 from integration_fabric.backends.sql.tables import EFFECTS
@@ -19,28 +19,35 @@ from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.subscriber import Handled
 
+_MINE = (EFFECTS.c.subscriber == bindparam("of_subscriber"), EFFECTS.c.message_id == bindparam("of_message"))
+# Made once: SQLAlchemy takes three times as long to make a statement as to carry it out.
+_FIND = select(EFFECTS).where(*_MINE)
+_FIND_NOW = select(EFFECTS, NowS().label("now_s")).where(*_MINE)
+_INTEND = insert(EFFECTS).values(
+    state=EffectState.INTENT.value, generation=0, deadline_s=NowS() + bindparam("within_s", type_=Float), written_s=NowS()
+)
+_REMEMBER = insert(EFFECTS).values(state=EffectState.DONE.value, generation=0, written_s=NowS())
+_SETTLE = update(EFFECTS).where(*_MINE).values(deadline_s=null(), written_s=NowS())
+
 
 def recall(connection: Connection, fence: Fence, message_id: str, coordinates: Coordinates) -> Remembered | None:
     """What is stored of a message that is done or refused. Called inside a fenced transaction."""
-    row = connection.execute(select(EFFECTS).filter_by(subscriber=fence.subscriber, message_id=message_id)).first()
+    row = connection.execute(_FIND, _of(fence, message_id)).first()
     return None if row is None or row.outputs is None else _remembered(row, fence, coordinates)
 
 
-def remember(connection: Connection, fence: Fence, message_id: str, coordinates: Coordinates, *, handled: Handled, written_s: Any) -> None:
+def remember(connection: Connection, fence: Fence, message_id: str, coordinates: Coordinates, *, handled: Handled) -> None:
     """Store a result beside the state that it belongs to. Called inside a fenced transaction, for a message that is new."""
-    connection.execute(
-        insert(EFFECTS).values(
-            subscriber=fence.subscriber,
-            message_id=message_id,
-            generation=0,
-            state=EffectState.DONE.value,
-            kind=handled.kind.value,
-            detail=storable(handled.detail),
-            outputs=pack(handled),
-            written_s=written_s,
-            **_place(fence, coordinates),
-        )
-    )
+    key = {"subscriber": fence.subscriber, "message_id": message_id}
+    connection.execute(_REMEMBER, {**key, **_result(handled), **_place(fence, coordinates)})
+
+
+def _of(fence: Fence, message_id: str) -> dict[str, Any]:
+    return {"of_subscriber": fence.subscriber, "of_message": message_id}
+
+
+def _result(handled: Handled) -> dict[str, Any]:
+    return {"kind": handled.kind.value, "detail": storable(handled.detail), "outputs": pack(handled)}
 
 
 def _place(fence: Fence, coordinates: Coordinates) -> dict[str, Any]:
@@ -57,28 +64,16 @@ class SqlEffects(EffectLog):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._now = database.now_s()
 
     async def claim(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta) -> Claim:
         """Look it up, or write an intent."""
 
         def work(connection: Connection) -> Claim:
             hold_fence(connection, fence)
-            row = connection.execute(
-                select(EFFECTS, self._now.label("now_s")).filter_by(subscriber=fence.subscriber, message_id=message_id)
-            ).first()
+            row = connection.execute(_FIND_NOW, _of(fence, message_id)).first()
             if row is None:
-                connection.execute(
-                    insert(EFFECTS).values(
-                        subscriber=fence.subscriber,
-                        message_id=message_id,
-                        generation=0,
-                        state=EffectState.INTENT.value,
-                        deadline_s=self._now + within.total_seconds(),
-                        written_s=self._now,
-                        **_place(fence, coordinates),
-                    )
-                )
+                key = {"subscriber": fence.subscriber, "message_id": message_id, "within_s": within.total_seconds()}
+                connection.execute(_INTEND, {**key, **_place(fence, coordinates)})
                 return Fresh(0)
             if row.outputs is not None:
                 return _remembered(row, fence, coordinates)
@@ -97,8 +92,8 @@ class SqlEffects(EffectLog):
                 .values(
                     generation=generation,
                     state=EffectState.INTENT.value,
-                    deadline_s=self._now + within.total_seconds(),
-                    written_s=self._now,
+                    deadline_s=NowS() + within.total_seconds(),
+                    written_s=NowS(),
                     **_place(fence, coordinates),
                 )
             )
@@ -112,19 +107,8 @@ class SqlEffects(EffectLog):
 
         def work(connection: Connection) -> None:
             hold_fence(connection, fence)
-            connection.execute(
-                update(EFFECTS)
-                .filter_by(subscriber=fence.subscriber, message_id=message_id)
-                .values(
-                    state=state.value,
-                    kind=handled.kind.value,
-                    detail=storable(handled.detail),
-                    outputs=pack(handled),
-                    deadline_s=None,
-                    written_s=self._now,
-                    **_place(fence, coordinates),
-                )
-            )
+            result = {"state": state.value, **_result(handled), **_place(fence, coordinates)}
+            connection.execute(_SETTLE, {**_of(fence, message_id), **result})
             for found in links:
                 link(connection, found)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from integration_fabric.backends.sql.database import Database
 from integration_fabric.backends.sql.dialects import storable
@@ -13,24 +13,43 @@ from integration_fabric.messages.errors import Fenced
 from integration_fabric.runtime.ports import Fence, Lease, Leases, Stop, TakenLease
 from integration_fabric.runtime.records import TopicPartition
 
+_FENCES = "fences"
+_HOLD = (
+    select(LEASES.c.epoch)
+    .where(
+        LEASES.c.subscriber == bindparam("subscriber"),
+        LEASES.c.topic_id == bindparam("topic_id"),
+        LEASES.c.partition == bindparam("partition"),
+        LEASES.c.epoch == bindparam("epoch"),
+    )
+    .with_for_update()
+)
+
 
 def hold_fence(connection: Connection, fence: Fence) -> None:
     """Begin a transaction for a partition: lock its lease and show its epoch. Raises Fenced where it is another's.
 
-    An `INSERT … WHERE EXISTS (lease is mine)` would leave a row behind on PostgreSQL when the lease is raised beside it.
+    An `INSERT … WHERE EXISTS (lease is mine)` would leave a row behind on PostgreSQL when the lease is raised beside it; an `UPDATE` that
+    changes nothing leaves a dead version of the row for each message. What this transaction holds already is not asked for again.
     """
-    held = connection.execute(
-        update(LEASES)
-        .where(
-            LEASES.c.subscriber == fence.subscriber,
-            LEASES.c.topic_id == fence.topic_id,
-            LEASES.c.partition == fence.partition,
-            LEASES.c.epoch == fence.epoch,
-        )
-        .values(serial=LEASES.c.serial)
-    )
-    if held.rowcount == 0:
+    held = _held(connection)
+    if fence in held:
+        return
+    asked = {"subscriber": fence.subscriber, "topic_id": fence.topic_id, "partition": fence.partition, "epoch": fence.epoch}
+    if connection.execute(_HOLD, asked).first() is None:
         raise Fenced(f"{fence.subscriber}, partition {fence.partition} of topic {fence.topic_id}: epoch {fence.epoch} is over")
+    held.add(fence)
+
+
+def _held(connection: Connection) -> set[Fence]:
+    """The fences that this very transaction holds; nothing in a savepoint, with which a lock may go again."""
+    transaction = connection.get_transaction()
+    if transaction is None or connection.in_nested_transaction():
+        return set()
+    noted: tuple[object, set[Fence]] | None = connection.info.get(_FENCES)
+    if noted is None or noted[0] is not transaction:
+        noted = connection.info[_FENCES] = (transaction, set())
+    return noted[1]
 
 
 class SqlLeases(Leases):
