@@ -96,9 +96,18 @@ class Drivers:
 
     async def approve(self, quote: Quote) -> None:
         """Write a quote in the CPQ and approve it; the CPQ's webhook follows."""
+        await self.write(quote)
+        await self.approve_written(quote.quote_id)
+
+    async def write(self, quote: Quote) -> None:
+        """Write a quote in the CPQ. Raises as its client; a quote that is there is refused."""
         cpq: Salesforce = self.systems["cpq"].client
         await cpq.create_quote(new_quote(quote))
-        await cpq.approve_quote(quote.quote_id)
+
+    async def approve_written(self, quote_id: str) -> None:
+        """Approve a quote that was written. Raises as the CPQ's client."""
+        cpq: Salesforce = self.systems["cpq"].client
+        await cpq.approve_quote(quote_id)
 
     async def approve_again(self, quote_id: str) -> None:
         """Take a quote back into draft and approve it once more: a second webhook about the same quote follows."""
