@@ -26,9 +26,9 @@ install: $(STAMP)  ## make the virtual environment from the pinned requirements
 demo: $(STAMP)  ## start everything, run quotes to activated orders, show what happened
 	@$(BIN)/fabric demo
 
-test: $(STAMP)  ## run all tests: memory, real Kafka, PostgreSQL, real Tryton, the wheel
+test: $(STAMP)  ## run all tests: memory, real Kafka and PostgreSQL, real ERP, billing and support systems, the wheel
 	@$(BIN)/python -m pytest $(TESTS)
-	@echo "the scenarios once more, on Apache Kafka, $(STORE) and Tryton"
+	@echo "the scenarios once more, on Apache Kafka, $(STORE), Tryton, localstripe and django-helpdesk"
 	@$(BIN)/python -m pytest tests/scenarios --real --store $(STORE)
 
 check: $(STAMP) lint types imports test  ## what CI runs

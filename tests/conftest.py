@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--store-url", default=None, help="also run the store suites on this database, e.g. postgresql+psycopg://localhost/test"
     )
+    parser.addoption("--role-table", action="store_true", help="write what the role suites come to into connectors/README.md")
 
 
 # -- the codec

@@ -12,7 +12,7 @@ ONE_OF_EACH = Footprint(orders=1, subscriptions=1, entitlements=1, onboardings=1
 
 async def test_a_lost_webhook_is_caught_up(world: World) -> None:
     await world.settle()  # the CPQ was asked once: what is approved from now on is found
-    await world.drivers.faults("cpq", webhook_loss_rate=1)
+    await world.drivers.set_faults("cpq", webhook_loss_rate=1)
     lost_before = await world.drivers.webhooks_lost()
 
     quote = await world.cpq.approve_quote()
@@ -26,7 +26,7 @@ async def test_a_lost_webhook_is_caught_up(world: World) -> None:
 async def test_some_are_lost_and_each_quote_becomes_one_of_each(world: World) -> None:
     await world.settle()
     before = {item.topic: item for item in await world.balances()}[TOPIC]
-    await world.drivers.faults("cpq", webhook_loss_rate=0.5, webhook_duplicate_rate=0.5)
+    await world.drivers.set_faults("cpq", webhook_loss_rate=0.5, webhook_duplicate_rate=0.5)
 
     quotes = [await world.cpq.approve_quote() for _ in range(6)]
     await world.settle()

@@ -30,7 +30,7 @@ def list_(
         for item in read_dead_letters(load())
         if (subscriber is None or item.subscriber == subscriber) and (code is None or item.code == code)
     ]
-    rows = [(item.id, item.subscriber, str(item.position), _text(item.key), item.failure, item.code, item.message) for item in found]
+    rows = [(item.id, item.subscriber, _taken_from(item), _text(item.key), item.failure, item.code, item.message) for item in found]
 
     def show(out: Console) -> None:
         if not found:
@@ -61,9 +61,9 @@ def _document(item: DeadLetterView) -> dict[str, Any]:
     return {
         "id": item.id,
         "subscriber": item.subscriber,
-        "topic": item.position.topic,
-        "partition": item.position.partition,
-        "offset": item.position.offset,
+        "topic": item.position.topic or None,
+        "partition": item.position.partition if item.position.topic else None,
+        "offset": item.position.offset if item.position.topic else None,
         "key": _text(item.key),
         "class": item.failure,
         "code": item.code,
@@ -82,7 +82,7 @@ def _show(out: Console, item: DeadLetterView, body: Any) -> None:
     facts = {
         "subscriber": item.subscriber,
         "message": f"{item.message_type or 'unreadable'}  {item.message_id}",
-        "taken from": str(item.position),
+        "taken from": _taken_from(item),
         "key": _text(item.key),
         "class": f"{item.failure} ({item.code})",
         "why": item.message,
@@ -93,10 +93,25 @@ def _show(out: Console, item: DeadLetterView, body: Any) -> None:
     out.print(table(f"Dead letter {item.id}", ("", ""), facts.items()))
     if body is not None:
         out.print(Panel(json.dumps(body, indent=2, ensure_ascii=False), title="message", title_align="left"))
+    elif (told := _json_of(item.value)) is not None:
+        out.print(Panel(told, title="what the system sent", title_align="left"))
     elif item.value is not None:
         out.print(Panel(item.value[:512].hex(" ", 2), title=f"{len(item.value)} bytes that are no message", title_align="left"))
     if item.stack:
         out.print(Panel(item.stack, title="where it failed", title_align="left"))
+
+
+def _taken_from(item: DeadLetterView) -> str:
+    """A place in a topic; what a system sent never stood in one."""
+    return str(item.position) if item.position.topic else "outside"
+
+
+def _json_of(value: bytes | None) -> str | None:
+    """What a system sent, for people; None where it is no JSON."""
+    try:
+        return None if value is None else json.dumps(json.loads(value), indent=2, ensure_ascii=False)
+    except ValueError:
+        return None
 
 
 def _text(key: bytes | None) -> str | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +13,8 @@ import httpx
 import pytest
 from role_bench import PLUGS, Bench, Desk, Site
 from role_jobs import JOBS, Job
+from role_sites import REAL, SIMULATED, columns, sites_of
+from role_table import EVERY_ACTION, Outcomes, in_words, put, written
 
 from connectors.simulators.control import SimulatorControl
 from integration_fabric.backends.avro.codec import AvroCodec
@@ -21,44 +22,31 @@ from integration_fabric.local import helpdesk, localstripe, ports, processes, tr
 from integration_fabric.local.settings import LocalSettings
 
 ROOT = Path(__file__).parents[3]
-SIMULATED, REAL = "simulated", "real"
-REALLY = {"tryton": "real_tryton", "localstripe": "real_localstripe"}
-"""Vendors that run here themselves, with the fixture of each."""
 WITHIN = timedelta(seconds=30)
-HEALTHY: Mapping[str, Any] = {
-    "latency_ms": 0,
-    "offline": False,
-    "error_rate": 0,
-    "effect_then_error_rate": 0,
-    "effect_then_timeout_rate": 0,
-    "throttle_rate": 0,
-    "expired_token": False,
-    "webhook_url": None,
-    "webhook_copies": 1,
-}
+SENDS_WEBHOOKS = frozenset({"salesforce", "stripe"})
+# The table of the suites
 
 
-@dataclass(frozen=True)
-class Sites:
-    """What a vendor's connector is tried on."""
-
-    simulated: bool = True
-    real: str | None = None
-    """The fixture of a real one."""
-    marks: tuple[pytest.MarkDecorator, ...] = ()
-    """Of the cases on the real one."""
+OUTCOMES = pytest.StashKey[Outcomes]()
 
 
-SITES: Mapping[str, Sites] = {
-    "tryton": Sites(real="real_tryton", marks=(pytest.mark.tryton,)),
-    "localstripe": Sites(simulated=False, real="real_localstripe"),
-    "helpdesk": Sites(simulated=False, real="real_helpdesk", marks=(pytest.mark.helpdesk,)),
-}
-"""Those of the vendors that are not merely simulated."""
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[OUTCOMES] = Outcomes()
 
 
-def sites_of(vendor: str) -> Sites:
-    return SITES.get(vendor, Sites())
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report: Any = yield
+    if isinstance(item, pytest.Function) and item.path == EVERY_ACTION and (report.when == "call" or report.failed):
+        job, where = item.callspec.params["job"]
+        column = (PLUGS[job.vendor].connector.role.name, job.vendor, where)
+        item.config.stash[OUTCOMES].note(in_words(item.originalname), column, passed=report.passed)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("--role-table"):
+        put(written(session.config.stash[OUTCOMES], columns()))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -149,7 +137,9 @@ async def faults(control: SimulatorControl) -> AsyncIterator[SimulatorControl]:
     """For tests that switch faults on: they are off afterwards, whatever happens."""
     yield control
     for vendor in ("salesforce", *(vendor for vendor in PLUGS if sites_of(vendor).simulated)):
-        await control.set_faults(vendor, **HEALTHY)
+        await control.clear_faults(vendor)
+        if vendor in SENDS_WEBHOOKS:
+            await control.set_faults(vendor, webhook_url=None)
 
 
 # Connectors on systems
@@ -201,7 +191,7 @@ async def bench(request: pytest.FixtureRequest, make_bench: MakeBench, job: Job)
 async def invoicing(request: pytest.FixtureRequest, make_bench: MakeBench) -> Bench:
     """Billing that issues invoices: Stripe's connector on a simulator, and localstripe's on a real one."""
     vendor: str = request.param
-    return await make_bench(vendor, REAL if vendor in REALLY else SIMULATED)
+    return await make_bench(vendor, REAL if not sites_of(vendor).simulated else SIMULATED)
 
 
 @pytest.fixture

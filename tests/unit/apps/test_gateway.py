@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -33,7 +34,9 @@ PUBLISHED, QUARANTINE = "cpq.quote-approved.v1", "dlq.crm.intake"
 
 
 @pytest.fixture
-async def fabric() -> AsyncIterator[Fabric]:
+async def fabric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fabric]:
+    (tmp_path / "none.toml").touch()
+    monkeypatch.setenv("FABRIC_CONFIG", str(tmp_path / "none.toml"))  # else the landscape of this checkout would be in it
     async with open_memory_fabric(Settings(**SETTINGS), clock=SystemClock()) as fabric:
         yield fabric
 
