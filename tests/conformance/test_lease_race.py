@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, event, func, select
 from store_kit import FENCE, HERE, PARTITION, SUBSCRIBER, TOPIC_ID, Stores, open_database, sql_stores
 
 from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.leases import hold_fence
 from integration_fabric.backends.sql.tables import EFFECTS
 from integration_fabric.delivery.ports import Fresh
 from integration_fabric.messages.errors import Fenced, Unavailable
@@ -115,3 +116,46 @@ async def test_work_of_one_thread_is_grouped_and_one_failure_spares_the_others(d
     )
     assert [isinstance(answer, Fenced) for answer in found] == [number % 3 == 0 for number in range(30)]
     assert await rows_of(database, 5) == 20
+
+
+async def test_a_fence_that_a_transaction_holds_is_asked_for_once(database: Database) -> None:
+    """Its row is locked once for all messages of the partition that share the transaction, and again in the next one."""
+    stores, asked = sql_stores(database), []
+    await stores.take()
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        if "FROM leases" in statement:
+            asked.append(statement)
+
+    def hold_twice(connection: Connection) -> None:
+        hold_fence(connection, FENCE)
+        hold_fence(connection, FENCE)
+
+    await database.run(hold_twice)
+    assert len(asked) == 1
+    await database.run(hold_twice)
+    assert len(asked) == 2
+    await stores.take(Fence(SUBSCRIBER, TOPIC_ID, PARTITION.partition, FENCE.epoch + 1), "other")
+    with pytest.raises(Fenced):
+        await database.run(hold_twice)
+
+
+async def test_a_fence_held_in_a_savepoint_that_is_gone_is_asked_for_again(database: Database) -> None:
+    """With the savepoint goes the lock: what comes after it in the same transaction may not rest on it."""
+    stores, asked = sql_stores(database), []
+    await stores.take()
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        if "FROM leases" in statement:
+            asked.append(statement)
+
+    def work(connection: Connection) -> None:
+        savepoint = connection.begin_nested()
+        hold_fence(connection, FENCE)
+        savepoint.rollback()
+        hold_fence(connection, FENCE)
+
+    await database.run(work)
+    assert len(asked) == 2

@@ -16,6 +16,7 @@ from confluent_kafka import Consumer
 
 from integration_fabric.backends.avro.codec import AvroCodec
 from integration_fabric.local.settings import LocalSettings
+from integration_fabric.messages.errors import FabricError
 from integration_fabric.messages.fabric import ProcessChanged, ProcessState
 from integration_fabric.runtime.clock import SystemClock
 from integration_fabric.wiring import local_systems
@@ -47,6 +48,8 @@ class QuoteLoad:
     """When the approval of each began, on the monotonic clock."""
     completed_s: dict[str, float] = field(default_factory=dict)
     """When the record of its completion could be read."""
+    not_taken: int = 0
+    """Approvals that the CPQ itself did not answer."""
     moved: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
@@ -58,7 +61,11 @@ class QuoteLoad:
         """One quote: two recurring lines and a one-off one."""
         quote = _later(sample_quote(recurring=2, one_off=1))
         self.approved_s[quote.quote_id] = time.monotonic()
-        await self.drivers.approve(quote)
+        try:
+            await self.drivers.approve(quote)
+        except FabricError:  # the CPQ is too busy to take it in time: it is told apart from what was approved and is not through
+            del self.approved_s[quote.quote_id]
+            self.not_taken += 1
 
     async def sustain(self, *, in_flight: int, warm_up_s: float, seconds: float) -> Sustained:
         """Keep so many open, and count how many are through in a while."""
@@ -83,7 +90,7 @@ class QuoteLoad:
     async def go_steadily(self, *, per_s: float, warm_up_s: float, seconds: float) -> Steady:
         """Approve at a fixed rate, and say how long each took that was approved after the warm-up."""
         began_s = time.monotonic()
-        known = set(self.approved_s)
+        known, not_taken = set(self.approved_s), self.not_taken
         cpu: Mapping[str, float] = {}
         async with asyncio.TaskGroup() as tasks:
             for number in count():
@@ -98,7 +105,7 @@ class QuoteLoad:
         await self.rest()
         mine = [quote for quote, at_s in self.approved_s.items() if quote not in known and at_s >= began_s + warm_up_s]
         took = [self.completed_s[quote] - self.approved_s[quote] for quote in mine if quote in self.completed_s]
-        return Steady(per_s, took, len(mine), spent, os.getloadavg()[0])
+        return Steady(per_s, took, len(mine), spent, os.getloadavg()[0], self.not_taken - not_taken)
 
     async def rest(self) -> None:
         """Wait until all are through, for a minute at the most."""

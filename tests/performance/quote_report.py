@@ -42,6 +42,8 @@ class Steady:
     approved: int
     cores: Mapping[str, float]
     load: float
+    not_taken: int = 0
+    """Approvals that the CPQ did not answer, the warm-up's included."""
 
     @property
     def completed(self) -> int:
@@ -108,6 +110,7 @@ def _round(found: Measured) -> dict[str, Any]:
             "asked_per_s": steady.asked_per_s,
             "approved": steady.approved,
             "completed": steady.completed,
+            "not_taken": steady.not_taken,
             "p50_s": round(steady.percentile(0.5), 3),
             "p90_s": round(steady.percentile(0.9), 3),
             "p99_s": round(steady.percentile(0.99), 3),
