@@ -143,8 +143,9 @@ async def victims(systems: Landscape, seed: int, *, store: Store = Store.SQLITE)
 
 
 def _let_the_erp_work_in_parallel() -> None:
-    """A real Tryton bears two writers, which is what its actions are declared with; a simulated one bears more, and an unknown outcome, which
-    takes its lane half a minute, does not keep one of two places then.
+    """Give its actions more lanes than the two writers that a real Tryton bears.
+
+    An unknown outcome takes its lane half a minute, and would keep one of two places for so long.
     """
     path = LocalSettings().state_dir / LOCAL_CONFIG.name
     actions = ("validate-quote", "create-order", "activate-order", "post-invoice", "apply-payment", "update-receivable")
