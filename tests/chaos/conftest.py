@@ -214,6 +214,8 @@ async def survive(found: Victims, count: int, *, per_s: float, every_s: float, w
 
 async def _fail_and_make_good(found: Victims, quotes: Sequence[SampleQuote], victim: str, within_s: float) -> list[str]:
     """The payers' cards are declined for their next invoice, a worker is killed, and then they are charged after all."""
+    if "billing" in found.drivers.simulated:  # what people do there is not what is tried; its webhooks go on being lost and doubled
+        await found.drivers.set_faults("billing", error_rate=0, effect_then_error_rate=0, effect_then_timeout_rate=0, throttle_rate=0)
     payers = sorted({quote.bill_to for quote in quotes})
     again = [await found.drivers.bill_again(quote.quote_id) for quote in quotes]
     for works in (False, True):
@@ -224,10 +226,19 @@ async def _fail_and_make_good(found: Victims, quotes: Sequence[SampleQuote], vic
         if not works:
             await found.kill(victim)
             async with asyncio.timeout(within_s):
-                while set((await found.drivers.interventions(again)).values()) != {("open",)}:
+                while not await _all_open(found, again):
                     await asyncio.sleep(LOOK_EVERY_S)
             found.tell(f"{len(again)} payments failed, and somebody was asked about each")
     return again
+
+
+async def _all_open(found: Victims, invoices: Sequence[str]) -> bool:
+    """Whether somebody is asked about each, once."""
+    try:
+        seen = await found.drivers.interventions(invoices)
+    except FabricError:  # the reader meets faults, too
+        return False
+    return all(list(states) == ["open"] for states in seen.values())
 
 
 async def _count(found: Victims, quotes: Sequence[SampleQuote], again: Sequence[str]) -> None:
@@ -248,6 +259,8 @@ async def _count(found: Victims, quotes: Sequence[SampleQuote], again: Sequence[
         assert theirs == ours > 0
         print(f"{currency}: {ours} billed and posted")
     assert [record for record in posted if record.is_overdue] == []
-    assert set((await found.drivers.interventions(again)).values()) <= {("closed",)}
+    assert {invoice: list(states) for invoice, states in (await found.drivers.interventions(again)).items()} == {
+        invoice: ["closed"] for invoice in again
+    }
     uneven = [balance for balance in await found.settled_balances() if not balance.balanced or balance.in_flight]
     assert uneven == []
