@@ -22,19 +22,24 @@ _IN_DUNNING = frozenset({ReceivableStatus.OVERDUE, ReceivableStatus.DISPUTED})
 
 @action(Strategy.UPSERT, in_flight=WRITERS, timeout=TIMEOUT)
 async def update_receivable(command: UpdateReceivable, call: Context[TrytonErp]) -> ReceivableUpdated | ReceivableUpdateRejected:
-    """Overdue: in dunning. Disputed: in dunning, blocked. Open: out of it. Paid: Tryton takes it out itself, once it is paid there."""
+    """Overdue: in dunning. Disputed: in dunning, blocked. Open: out of it. Paid: Tryton takes it out itself, once it is paid there.
+
+    One that is paid by the time that it is to be dunned stays as it is, and the reply says so: the payment was faster.
+    """
     invoice = await judged(call.needs.invoices.find(command.invoice_id))
     problem = receivable_problem(command, invoice)
     if problem is not None or invoice is None:
         return _rejected(command, problem, call.now)
     try:
         if command.status in _IN_DUNNING:
-            return await _dunned(command, invoice, call)
+            return _paid_meanwhile(command, invoice) or await _dunned(command, invoice, call)
         if command.status is ReceivableStatus.OPEN:
             await judged(call.needs.dunnings.clear(invoice))
             return _updated(command, call.now)
     except TrytonRefused as refused:
-        return _rejected(command, _about(command, "refused-by-erp", refused.message), call.now)
+        now = await judged(call.needs.invoices.find(command.invoice_id))
+        paid = _paid_meanwhile(command, now) if now is not None and command.status in _IN_DUNNING else None
+        return paid or _rejected(command, _about(command, "refused-by-erp", refused.message), call.now)
     return _updated(command, (await judged(call.needs.invoices.settle(invoice))).changed_at)
 
 
@@ -42,16 +47,24 @@ def receivable_problem(command: UpdateReceivable, invoice: Invoice | None) -> Pr
     """Why the receivable cannot be shown like this, if it cannot."""
     if invoice is None or not invoice.in_books:
         return _about(command, "unknown-invoice", "it is not posted in the ERP yet")
-    is_paid = invoice.is_reconciled or invoice.state is InvoiceState.PAID
-    if command.status is ReceivableStatus.PAID and not is_paid:
+    if command.status is ReceivableStatus.PAID and not is_paid(invoice):
         return _about(command, "payment-not-applied", f"{invoice.amount_to_pay} {invoice.currency_code} is left to pay of it in the ERP")
-    if command.status in _IN_DUNNING and is_paid:
-        return _about(command, "already-paid", "it is paid in the ERP, which shows no dunning for it any more")
     if command.status is ReceivableStatus.UNKNOWN:
         return Problem(
             entity="invoice", id=command.invoice_id, field="status", code="unknown-status", hint="say which state is to be shown"
         )
     return None
+
+
+def is_paid(invoice: Invoice) -> bool:
+    """Whether nothing is left to pay of it."""
+    return invoice.is_reconciled or invoice.state is InvoiceState.PAID
+
+
+def _paid_meanwhile(command: UpdateReceivable, invoice: Invoice) -> ReceivableUpdated | None:
+    if not is_paid(invoice):
+        return None
+    return ReceivableUpdated(invoice_id=command.invoice_id, status=ReceivableStatus.PAID, aggregate_version=version_at(invoice.changed_at))
 
 
 async def _dunned(command: UpdateReceivable, invoice: Invoice, call: Context[TrytonErp]) -> ReceivableUpdated | ReceivableUpdateRejected:
