@@ -15,7 +15,8 @@ from integration_fabric.wiring.local_store import Store
 from integration_fabric.wiring.local_vendors import Landscape
 
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
-QUOTES = int(os.environ.get("CHAOS_QUOTES", "500"))
+QUOTES = int(os.environ.get("CHAOS_QUOTES", "100"))
+"""Five hundred take nine minutes."""
 
 
 @pytest.mark.kafka
