@@ -33,8 +33,9 @@ async def update_receivable(command: UpdateReceivable, call: Context[TrytonErp])
     try:
         if command.status in _IN_DUNNING:
             return _paid_meanwhile(command, invoice) or await _dunned(command, invoice, call)
+        # One that was dunned in the very moment of its payment is taken out here; the others Tryton takes out itself.
+        await judged(call.needs.dunnings.clear(invoice))
         if command.status is ReceivableStatus.OPEN:
-            await judged(call.needs.dunnings.clear(invoice))
             return _updated(command, call.now)
     except TrytonRefused as refused:
         now = await judged(call.needs.invoices.find(command.invoice_id))

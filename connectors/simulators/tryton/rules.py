@@ -30,6 +30,9 @@ def before_create(store: Store, model: str, body: JsonObject, context: Mapping[s
     if model == "product.product":
         template = store.get("product.template", str(body.get("template")))
         body["code"] = _code(template.body, body) if template else None
+    if model == "account.dunning":
+        line = store.get("account.move.line", str(body.get("line")))
+        body["active"] = line is None or line.body.get("reconciliation") is None
 
 
 def after_change(store: Store, model: str, body: JsonObject) -> None:
