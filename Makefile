@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 TESTS ?= tests
 # The real scenarios run on PostgreSQL where it is installed (`apt-get install postgresql`): in memory and in `tests/chaos` SQLite has its turn.
-STORE ?= $(if $(or $(wildcard /usr/lib/postgresql/*/bin/postgres),$(shell command -v postgres)),postgresql,sqlite)
+STORE ?= sqlite
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types imports generate lock bench bench-quotes wheel-test up down clean
