@@ -39,8 +39,7 @@ def sites_of(vendor: str) -> Sites:
 def columns() -> list[Column]:
     """What every action is tried on."""
     found: dict[Column, None] = {}
-    for vendor in sorted({job.vendor for job in JOBS}, key=lambda vendor: PLUGS[vendor].connector.role.name):
-        role = PLUGS[vendor].connector.role.name
+    for role, vendor in sorted({(PLUGS[job.vendor].connector.role.name, job.vendor) for job in JOBS}):
         if sites_of(vendor).simulated:
             found[role, vendor, SIMULATED] = None
         if sites_of(vendor).real:
