@@ -5,38 +5,16 @@ It starts from the snapshot of `local.tryton_snapshot` and keeps its data betwee
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import httpx
-
-from integration_fabric.local import locks, ports, processes, state
-from integration_fabric.local.errors import LocalError
 from integration_fabric.local.settings import LocalSettings
-from integration_fabric.local.tryton_snapshot import (
-    DATABASE,
-    Facts,
-    Snapshot,
-    Tell,
-    configuration_text,
-    prepare_snapshot,
-    read_facts,
-    snapshot_of,
-)
+from integration_fabric.local.tryton_snapshot import DATABASE, Snapshot, configuration_text, prepare_snapshot, read_facts, snapshot_of
+from integration_fabric.local.vendor_program import Tell
+from integration_fabric.local.vendor_server import VendorServer, answers
 
 NAME = "tryton"
-
-# A start takes one to two seconds alone; this is for a machine that does much else.
-_START_WITHIN = timedelta(seconds=60)
-_STOP_WITHIN = timedelta(seconds=10)
-# For another process that starts or stops it, which may have to prepare the snapshot first.
-_PATIENCE = timedelta(minutes=15)
-_ASK_S = 1.0
 
 # A line for each request would be all that stands in the log, and 250 bytes of it.
 _LOGGING = """[loggers]
@@ -103,16 +81,18 @@ def up(settings: LocalSettings, tell: Tell, *, fresh: bool = False) -> TrytonAdd
     Raises:
         LocalError: It cannot be prepared or started.
     """
-    snapshot = snapshot_of(settings.cache_dir)
-    with locks.held(_home(settings) / "lock", within=_PATIENCE):
+    snapshot, server = snapshot_of(settings.cache_dir), VendorServer(NAME, settings)
+    with server.lock():
         prepare_snapshot(snapshot, tell)
-        kept = not fresh and _has_data_of(snapshot, settings, tell)
-        if kept and (address := running(settings)):
-            return address
-        _stop(settings)
+        kept = not fresh and server.has_data_of(snapshot.digest, tell, "Tryton")
+        serves = lambda url: _serves(_address(server, url))
+        if kept and (joined := server.joined(serves)):
+            return _address(server, joined.address)
+        server.stop()
         if not kept:
-            _restore(snapshot, _home(settings))
-        return _start(snapshot, settings)
+            server.restore(snapshot.digest, snapshot.database, snapshot.facts)
+        service = server.start(lambda port: _command(snapshot, server.home, port), serves, details={"database": DATABASE})
+        return _address(server, service.address)
 
 
 def down(settings: LocalSettings) -> bool:
@@ -121,101 +101,32 @@ def down(settings: LocalSettings) -> bool:
     Returns:
         Whether it ran.
     """
-    with locks.held(_home(settings) / "lock", within=_PATIENCE):
-        return _stop(settings)
+    return VendorServer(NAME, settings).down()
 
 
 def running(settings: LocalSettings) -> TrytonAddress | None:
     """How to reach the server, or None where it does not run."""
-    service = state.read(settings.state_dir).services.get(NAME)
-    if service is None or service.process is None or not processes.is_alive(service.process):
-        return None
-    return _address(service.address, read_facts(_home(settings) / "facts.json"))
+    server = VendorServer(NAME, settings)
+    service = server.running()
+    return _address(server, service.address) if service else None
 
 
 def database_file(settings: LocalSettings) -> Path:
     """The file with the data, e.g. to look at it or to hold its lock in a test."""
-    return _home(settings) / f"{DATABASE}.sqlite"
+    return VendorServer(NAME, settings).home / f"{DATABASE}.sqlite"
 
 
-def _home(settings: LocalSettings) -> Path:
-    return settings.state_dir / NAME
-
-
-def _address(url: str, facts: Facts) -> TrytonAddress:
+def _address(server: VendorServer, url: str) -> TrytonAddress:
+    facts = read_facts(server.home / "facts.json")
     return TrytonAddress(url=url, database=DATABASE, key=facts.key, companies=facts.companies, category=facts.category)
 
 
-def _has_data_of(snapshot: Snapshot, settings: LocalSettings, tell: Tell) -> bool:
-    """Whether this checkout has a whole database that came from this snapshot."""
-    made_from = _home(settings) / "digest"
-    if not made_from.exists():
-        return False
-    if made_from.read_text() != snapshot.digest:
-        tell("Tryton: its version or its seed has changed, so its local data starts anew")
-        return False
-    return True
-
-
-def _restore(snapshot: Snapshot, home: Path) -> None:
-    """Put the snapshot in the place of whatever data is there. `digest` goes first and comes last: it says that the rest is whole."""
-    # It holds a key.
-    home.chmod(0o700)
-    # A write-ahead log that outlives its database would be applied to the next one.
-    for leftover in ("digest", f"{DATABASE}.sqlite-wal", f"{DATABASE}.sqlite-shm"):
-        (home / leftover).unlink(missing_ok=True)
-    shutil.copyfile(snapshot.database, home / f"{DATABASE}.sqlite")
-    shutil.copyfile(snapshot.facts, home / "facts.json")
-    (home / "digest").write_text(snapshot.digest)
-
-
-def _start(snapshot: Snapshot, settings: LocalSettings) -> TrytonAddress:
-    home = _home(settings)
-    facts = read_facts(home / "facts.json")
-    port = ports.claim(settings.state_dir, NAME)
-    (home / "trytond.conf").write_text(configuration_text(home, port=port))
-    (home / "logging.conf").write_text(_LOGGING)
-    command = [str(snapshot.program), "-d", DATABASE, "--logconf", str(home / "logging.conf"), "-c", str(home / "trytond.conf")]
-    process = processes.start(NAME, command, state_dir=settings.state_dir)
-    service = state.Service(NAME, process.pid, f"http://{ports.HOST}:{port}", {"database": DATABASE})
-    state.record(settings.state_dir, service)
-    address = _address(service.address, facts)
-    log = processes.log_path(settings.state_dir, NAME)
-    try:
-        processes.await_ready(process, lambda: _serves(address), within=_START_WITHIN, log=log)
-    except LocalError:
-        _stop(settings)
-        raise
-    return address
+def _command(snapshot: Snapshot, home: Path, port: int) -> Sequence[str]:
+    configuration, logging = home / "trytond.conf", home / "logging.conf"
+    configuration.write_text(configuration_text(home, port=port))
+    logging.write_text(_LOGGING)
+    return [str(snapshot.server), "-d", DATABASE, "--logconf", str(logging), "-c", str(configuration)]
 
 
 def _serves(address: TrytonAddress) -> bool:
-    """Whether it answers a real question, which also makes it load what a first call would wait for."""
-    try:
-        response = httpx.get(
-            f"{address.url}/{address.database}/rest/model/company.company",
-            headers={"Authorization": f"bearer {address.key}"},
-            timeout=_ASK_S,
-            trust_env=False,
-        )
-    except httpx.HTTPError:
-        return False
-    return response.is_success
-
-
-def _stop(settings: LocalSettings) -> bool:
-    service = state.read(settings.state_dir).services.get(NAME)
-    if service is None or service.process is None:
-        return False
-    stopped = processes.stop(service.process, within=_STOP_WITHIN)
-    if stopped:
-        _await_free(urlsplit(service.address).port or 0)
-    state.forget(settings.state_dir, NAME)
-    return stopped
-
-
-def _await_free(port: int) -> None:
-    """Let the system take the port back, some milliseconds after a process counts as ended, so that the address stays the same."""
-    deadline_s = time.monotonic() + _STOP_WITHIN.total_seconds()
-    while not ports.is_free(port) and time.monotonic() < deadline_s:
-        time.sleep(processes.PAUSE_S)
+    return answers(f"{address.url}/{address.database}/rest/model/company.company", authorization=f"bearer {address.key}")

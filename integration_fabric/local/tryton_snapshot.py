@@ -5,28 +5,16 @@ Both lie in the user's cache folder under a digest of what they are made from, s
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import platform
 import secrets
 import shutil
-import sqlite3
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from integration_fabric.local import locks, processes
-from integration_fabric.local.errors import NotStarted
 from integration_fabric.local.settings import environment
-
-Tell = Callable[[str], None]
-"""Says to a person what is going on; one line a call."""
+from integration_fabric.local.vendor_program import Tell, VendorProgram, copy_database, program_of
 
 DATABASE = "tryton"
 # What quote-to-cash touches: orders, invoices, what was collected, and dunning. Whatever they depend on comes with them.
@@ -45,9 +33,6 @@ MODULES = (
 _HERE = Path(__file__).parent
 REQUIREMENTS = _HERE / "tryton-requirements.txt"
 SEED = _HERE / "tryton_seed.py"
-
-# How long to wait for another process that makes the same snapshot: many times what it takes on a slow machine with a slow network.
-_PATIENCE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +54,22 @@ _FACTS = TypeAdapter(Facts)
 class Snapshot:
     """One version of Tryton with its seeded database, in a folder of its own."""
 
-    digest: str
-    folder: Path
+    program: VendorProgram
 
     @property
-    def program(self) -> Path:
-        """The server."""
-        return self.folder / "venv" / "bin" / "trytond"
+    def digest(self) -> str:
+        """Of all that it is made from."""
+        return self.program.digest
+
+    @property
+    def folder(self) -> Path:
+        """Where all of it is."""
+        return self.program.folder
+
+    @property
+    def server(self) -> Path:
+        """The program that serves."""
+        return self.program.binaries / "trytond"
 
     @property
     def database(self) -> Path:
@@ -94,9 +88,8 @@ def snapshot_of(cache: Path) -> Snapshot:
     Args:
         cache: The user's cache folder of this project.
     """
-    parts = (REQUIREMENTS.read_bytes(), SEED.read_bytes(), " ".join(MODULES), sys.version, sys.base_prefix, platform.machine())
-    digest = hashlib.sha256(b"\0".join(part if isinstance(part, bytes) else part.encode() for part in parts)).hexdigest()[:16]
-    return Snapshot(digest, cache / f"tryton-{digest}")
+    made_from = (SEED.read_bytes(), " ".join(MODULES).encode())
+    return Snapshot(program_of("Tryton", "tryton", cache, REQUIREMENTS, made_from=made_from))
 
 
 def read_facts(path: Path) -> Facts:
@@ -111,33 +104,14 @@ def prepare_snapshot(snapshot: Snapshot, tell: Tell) -> None:
         NotStarted: A step failed; the message names its log.
         Busy: Another process has been making it for too long.
     """
-    if snapshot.facts.exists():
-        return
-    lock = snapshot.folder.with_suffix(".lock")
-    with locks.held(lock, within=_PATIENCE, waiting=lambda: tell("Tryton: another process prepares it; waiting for that")):
-        if not snapshot.facts.exists():
-            _make(snapshot, tell)
+    snapshot.program.prepare(snapshot.facts, lambda: _make(snapshot, tell), tell)
 
 
 def _make(snapshot: Snapshot, tell: Tell) -> None:
-    """In its final place, since a virtual environment cannot be moved; what an interrupted run left goes first."""
-    began_s = time.monotonic()
-    shutil.rmtree(snapshot.folder, ignore_errors=True)
-    # It holds a key.
-    snapshot.folder.mkdir(mode=0o700)
-    tell("Tryton: installing it (once; about 10 s)")
-    _install(snapshot)
     tell(f"Tryton: initialising a database with {', '.join(MODULES)} (once; about 20 s)")
     unfinished = snapshot.folder / "facts.new"
     unfinished.write_text(_initialise(snapshot))
     unfinished.replace(snapshot.facts)
-    tell(f"Tryton: prepared in {time.monotonic() - began_s:.0f} s")
-
-
-def _install(snapshot: Snapshot) -> None:
-    _run(snapshot, [sys.executable, "-m", "venv", str(snapshot.folder / "venv")])
-    python = str(snapshot.folder / "venv" / "bin" / "python")
-    _run(snapshot, [python, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", str(REQUIREMENTS)])
 
 
 def _initialise(snapshot: Snapshot) -> str:
@@ -150,11 +124,11 @@ def _initialise(snapshot: Snapshot) -> str:
     # The administrator's password is forgotten at once: the seed works in process, everyone else has the key.
     password = work / "password"
     password.write_text(secrets.token_urlsafe(24))
-    binaries = snapshot.folder / "venv" / "bin"
+    binaries, run = snapshot.program.binaries, snapshot.program.run
     common = ["-c", str(configuration), "-d", DATABASE]
     modules = ["--all", "--activate-dependencies", "--email", "admin@localhost", "-u", *MODULES]
-    _run(snapshot, [str(binaries / "trytond-admin"), *common, *modules], TRYTONPASSFILE=str(password))
-    facts = _run(snapshot, [str(binaries / "python"), str(SEED), str(configuration), DATABASE])
+    run([str(binaries / "trytond-admin"), *common, *modules], environment(TRYTONPASSFILE=str(password)))
+    facts = run([str(snapshot.program.python), str(SEED), str(configuration), DATABASE])
     copy_database(work / f"{DATABASE}.sqlite", snapshot.database)
     shutil.rmtree(work)
     return facts
@@ -176,26 +150,3 @@ retry = 1
 [web]
 listen = 127.0.0.1:{port}
 """
-
-
-def copy_database(source: Path, target: Path) -> None:
-    """Copy an SQLite database with everything that was committed, the part in its write-ahead log too, into one file."""
-    unfinished = target.with_suffix(".new")
-    unfinished.unlink(missing_ok=True)
-    with contextlib.closing(sqlite3.connect(source)) as read, contextlib.closing(sqlite3.connect(unfinished)) as written:
-        read.backup(written)
-        written.execute("PRAGMA journal_mode = DELETE")
-    unfinished.replace(target)
-
-
-def _run(snapshot: Snapshot, command: Sequence[str], **variables: str) -> str:
-    """Run one step to its end with its messages in a log; returns its standard output."""
-    log = snapshot.folder / "prepare.log"
-    with log.open("a") as messages:
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=messages, text=True, env=environment(**variables))
-    if done.returncode != 0:
-        raise NotStarted(
-            f"Tryton cannot be prepared: {Path(command[0]).name} {' '.join(command[1:4])} … failed: {processes.last_words(log)}",
-            remedy=f"See {log}, mend it, and run this again.",
-        )
-    return done.stdout

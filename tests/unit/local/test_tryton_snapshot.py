@@ -10,7 +10,8 @@ import pytest
 
 from integration_fabric.local import tryton_snapshot
 from integration_fabric.local.errors import NotStarted
-from integration_fabric.local.tryton_snapshot import copy_database, prepare_snapshot, snapshot_of
+from integration_fabric.local.tryton_snapshot import prepare_snapshot, snapshot_of
+from integration_fabric.local.vendor_program import copy_database
 
 
 def test_a_changed_seed_is_another_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
