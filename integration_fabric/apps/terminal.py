@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-OUT = Console(highlight=False)
+WIDE = 200
+"""Columns off a terminal, where nothing is folded for the eye: `grep` and `awk` find a row on one line."""
+OUT = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 ERR = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]

@@ -12,7 +12,7 @@ from store_kit import Stores, empty, memory_stores, open_database, sql_stores
 
 from integration_fabric.backends.sql.database import Database
 from integration_fabric.local import kafka, postgres
-from integration_fabric.local.errors import LocalError, NoPostgres
+from integration_fabric.local.errors import LocalError
 from integration_fabric.local.settings import LocalSettings
 
 MakeUrl = Callable[[str], str]
@@ -32,11 +32,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL of its own, gone at the end of the session."""
     settings = LocalSettings(state_dir=tmp_path_factory.mktemp("postgres"))
-    try:
-        address = postgres.up(settings, lambda _: None)
-    except NoPostgres as error:
-        pytest.skip(f"no PostgreSQL can be started here: {error}")
-    yield address.url
+    yield postgres.up(settings, lambda _: None).url
     postgres.forget(settings)
 
 

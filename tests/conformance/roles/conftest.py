@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import httpx
 import pytest
 from role_bench import PLUGS, Bench, Desk, Site
-from role_jobs import JOBS, Job
+from role_books import CLOSING
+from role_jobs import JOBS, NO, Job
 from role_sites import REAL, SIMULATED, columns, sites_of
 from role_table import EVERY_ACTION, Outcomes, in_words, put, written
 
@@ -215,3 +216,11 @@ async def real_erp(make_bench: MakeBench) -> Bench:
 @pytest.fixture
 def desk(codec: AvroCodec) -> Desk:
     return Desk(codec)
+
+
+@pytest.fixture
+async def closed(erp: Bench) -> AsyncIterator[str]:
+    """The canonical id of a period that is closed, and is open again afterwards."""
+    period = await erp.client.close_period(NO, CLOSING)
+    yield f"NO/{period.name}"
+    await erp.client.open_period(NO, CLOSING)

@@ -1,18 +1,16 @@
-"""The ERP's books: invoices to the cent, payments in parts and twice, closed periods, dunning. Simulated and on a real Tryton."""
+"""Invoices in the ERP's books: to the cent, in closed periods, after interruptions. Simulated and on a real Tryton."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
-from role_bench import NOW, Bench, Desk, LosesAnswer, fresh
+from role_bench import NOW, Bench, Desk, fresh
+from role_books import CLOSING, codes, entries_of, leave_draft, rest_of
 from role_jobs import (
     NO,
-    apply_payment,
     cancel_order,
     create_order,
     in_books,
@@ -21,57 +19,16 @@ from role_jobs import (
     payment_of,
     post_invoice,
     posted_invoice,
-    receivable,
 )
 
-from connectors.erp.tryton.book_actions import _books
-from connectors.erp.tryton.book_records import NewPayment, StatementState
-from connectors.erp.tryton.book_translate import new_invoice
 from connectors.erp.tryton.changes import TrytonChanges
 from connectors.erp.tryton.records import NewProduct
-from connectors.erp.tryton.rest import Rest
 from integration_fabric.messages.invoices import (
     InvoicePosted,
     PostingRejected,
-    PostInvoice,
-    ReceivableStatus,
-    ReceivableUpdated,
-    ReceivableUpdateRejected,
 )
 from integration_fabric.messages.master_data import AccountChanged, AccountingPeriodChanged, TaxCodeChanged
-from integration_fabric.messages.payments import ApplyPayment, PaymentApplied
-
-CLOSING = date(2027, 3, 10)
-"""A day of a period that these tests close; no other test posts to it."""
-
-
-def rest_of(erp: Bench) -> Rest:
-    """Tryton's interface below the client: what people do in Tryton."""
-    rest: Rest = erp.client._rest
-    return rest
-
-
-def codes(reply: object) -> list[tuple[str, str, str]]:
-    return [(problem.entity, problem.id, problem.code) for problem in getattr(reply, "problems", ())]
-
-
-async def entries_of(erp: Bench, command: PostInvoice) -> tuple[Decimal, Decimal]:
-    """Sums of debits and credits of the invoice in the books."""
-    page = await rest_of(erp).search(
-        "account.invoice", [["reference", "=", command.invoice_id]], ["move.lines.debit", "move.lines.credit", "move.state"]
-    )
-    move = page.rows[0]["move"]
-    assert move["state"] == "posted"
-    return sum(line["debit"] for line in move["lines"]), sum(line["credit"] for line in move["lines"])
-
-
-@pytest.fixture
-async def closed(erp: Bench) -> AsyncIterator[str]:
-    """The canonical id of a period that is closed, and is open again afterwards."""
-    period = await erp.client.close_period(NO, CLOSING)
-    yield f"NO/{period.name}"
-    await erp.client.open_period(NO, CLOSING)
-
+from integration_fabric.messages.payments import PaymentApplied
 
 # To the cent
 
@@ -340,127 +297,7 @@ async def test_a_date_without_a_period_is_as_a_closed_one(erp: Bench) -> None:
     assert codes(reply) == [("accounting-period", "NO/2040-05", "period-closed")]
 
 
-async def test_a_payment_into_a_closed_period_is_refused_and_leaves_nothing(erp: Bench, closed: str) -> None:
-    invoice = await posted_invoice(erp)
-    command = payment_of(invoice, paid_at=datetime.combine(CLOSING, NOW().timetz()))
-
-    reply = await erp.call(command)
-
-    assert isinstance(reply, PostingRejected)
-    assert reply.payment_id == command.payment_id
-    assert codes(reply) == [("accounting-period", closed, "period-closed")]
-    assert await erp.client.payments.find(command.payment_id) is None
-    await erp.client.open_period(NO, CLOSING)
-    assert isinstance(await erp.call(command), PaymentApplied)
-
-
-# Payments
-
-
-async def test_a_payment_pays_the_invoice(erp: Bench) -> None:
-    command = await apply_payment(erp)
-
-    reply = await erp.call(command)
-
-    assert isinstance(reply, PaymentApplied)
-    assert (reply.amount, reply.open_amount, reply.currency) == (command.amount, Decimal(0), "NOK")
-    row = (await rest_of(erp).search("account.invoice", [["reference", "=", command.invoice_id]], ["state", "reconciled"])).rows[0]
-    assert row["state"] == "paid"
-    assert row["reconciled"] is not None
-
-
-async def test_payments_in_parts_leave_what_is_open(erp: Bench) -> None:
-    invoice = await posted_invoice(erp)
-    parts = [Decimal("50.00"), Decimal("25.00"), invoice.total_amount - 75]
-
-    replies = [await erp.call(payment_of(invoice, part)) for part in parts]
-
-    assert [reply.open_amount for reply in replies if isinstance(reply, PaymentApplied)] == [
-        invoice.total_amount - 50,
-        invoice.total_amount - 75,
-        Decimal(0),
-    ]
-    assert (await rest_of(erp).search("account.invoice", [["reference", "=", invoice.invoice_id]], ["state"])).rows[0]["state"] == "paid"
-
-
-async def test_a_payment_that_is_sent_again_after_others_is_the_same(erp: Bench) -> None:
-    invoice = await posted_invoice(erp)
-    first = payment_of(invoice, Decimal("50.00"))
-    applied = await erp.call(first)
-    await erp.call(payment_of(invoice, invoice.total_amount - 50))
-
-    again = await erp.call(first)
-
-    assert isinstance(applied, PaymentApplied)
-    assert isinstance(again, PaymentApplied)
-    assert (again.native_id, again.amount) == (applied.native_id, applied.amount)
-    assert (await in_books(erp, invoice.invoice_id)).open == 0
-
-
-@pytest.mark.parametrize("amount", ["0.01", "1000"], ids=["after it was paid", "more than is owed"])
-async def test_what_is_more_than_the_invoice_is_refused(erp: Bench, amount: str) -> None:
-    invoice = await posted_invoice(erp)
-    if amount == "0.01":
-        await erp.call(payment_of(invoice))
-    command = payment_of(invoice, Decimal(amount))
-    before = (await in_books(erp, invoice.invoice_id)).open
-
-    reply = await erp.call(command)
-
-    assert isinstance(reply, PostingRejected)
-    assert codes(reply) == [("invoice", invoice.invoice_id, "already-paid")]
-    assert (await in_books(erp, invoice.invoice_id)).open == before
-    assert await erp.client.payments.find(command.payment_id) is None
-
-
-async def test_a_payment_of_an_invoice_that_is_not_posted_is_refused_at_once(erp: Bench) -> None:
-    invoice = await post_invoice(erp)
-    command = payment_of(invoice)
-    assert codes(await erp.call(command)) == [("invoice", invoice.invoice_id, "unknown-invoice")]
-    await leave_draft(erp, invoice)
-    assert codes(await erp.call(command)) == [("invoice", invoice.invoice_id, "unknown-invoice")]
-
-    await erp.call(invoice)
-
-    assert isinstance(await erp.call(command), PaymentApplied)
-
-
-async def test_a_payment_in_another_currency_is_refused(erp: Bench) -> None:
-    invoice = await posted_invoice(erp)
-
-    reply = await erp.call(payment_of(invoice, currency="USD"))
-
-    assert codes(reply) == [("invoice", invoice.invoice_id, "currency-mismatch")]
-
-
-async def test_the_same_id_for_another_amount_is_never_silent(erp: Bench) -> None:
-    invoice = await posted_invoice(erp)
-    first = payment_of(invoice, Decimal("50.00"))
-    await erp.call(first)
-
-    reply = await erp.call(first.model_copy(update={"amount": Decimal("60.00")}))
-
-    assert codes(reply) == [("invoice", invoice.invoice_id, "amount-mismatch")]
-    assert (await in_books(erp, invoice.invoice_id)).open == invoice.total_amount - 50
-
-
 # What an interrupted call left, and two at once
-
-
-async def leave_draft(erp: Bench, command: PostInvoice) -> int:
-    """What is left where a worker dies between creating and posting."""
-    known = await _books(command, erp.client)
-    draft = await erp.client.invoices.create(new_invoice(command, known))
-    return int(draft.id)
-
-
-async def leave_payment(erp: Bench, command: ApplyPayment) -> Any:
-    """What is left where a worker dies between creating a payment and booking it."""
-    invoice = await erp.client.invoices.find(command.invoice_id)
-    company = (await erp.client.companies())[command.legal_entity]
-    journal = await erp.client.payments.find_journal(company.id, command.currency)
-    new = NewPayment(command.payment_id, journal, command.paid_at.date(), command.amount, command.method, invoice)
-    return await erp.client.payments.create(new)
 
 
 async def test_a_draft_is_gone_on_from(erp: Bench) -> None:
@@ -496,43 +333,6 @@ async def test_a_posted_invoice_with_other_amounts_is_never_silent(erp: Bench) -
     assert await erp.read_back(other) is None
 
 
-@pytest.mark.parametrize("stopped_at", [StatementState.DRAFT, StatementState.VALIDATED])
-async def test_a_payment_that_was_booked_half_is_gone_on_from(erp: Bench, stopped_at: StatementState) -> None:
-    command = await apply_payment(erp)
-    left = await leave_payment(erp, command)
-    if stopped_at is StatementState.VALIDATED:
-        await rest_of(erp).press("account.statement", left.id, button="validate_statement", fields=["id"], company=left.company)
-    assert await erp.read_back(command) is None
-
-    reply = await erp.call(command)
-
-    assert isinstance(reply, PaymentApplied)
-    assert reply.native_id == str(left.id)
-    assert (await in_books(erp, command.invoice_id)).open == 0
-
-
-async def test_a_payment_whose_invoice_others_paid_meanwhile_is_taken_away(erp: Bench) -> None:
-    """It was drafted, and the worker died; another payment came first."""
-    late = await apply_payment(erp)
-    await leave_payment(erp, late)
-    first = late.model_copy(update={"payment_id": fresh("PAY")})
-    assert isinstance(await erp.call(first), PaymentApplied)
-
-    reply = await erp.call(late)
-
-    assert codes(reply) == [("invoice", late.invoice_id, "already-paid")]
-    assert await erp.client.payments.find(late.payment_id) is None
-    assert (await in_books(erp, late.invoice_id)).open == 0
-
-
-async def test_a_leftover_of_one_payment_does_not_hold_up_others(erp: Bench) -> None:
-    left = await apply_payment(erp)
-    await leave_payment(erp, left)
-    await erp.call(left.model_copy(update={"payment_id": fresh("PAY")}))
-
-    assert isinstance(await erp.call(await apply_payment(erp)), PaymentApplied)
-
-
 async def test_the_same_invoice_twice_at_once_is_posted_once(erp: Bench, desk: Desk) -> None:
     command = await post_invoice(erp)
 
@@ -541,130 +341,6 @@ async def test_the_same_invoice_twice_at_once_is_posted_once(erp: Bench, desk: D
     assert any(not isinstance(each, BaseException) and isinstance(each.reply, InvoicePosted) for each in carried), carried
     await desk.carry_out(erp, command, message_id=fresh("m"))
     assert (await in_books(erp, command.invoice_id)).is_posted
-
-
-async def test_two_payments_of_the_whole_at_once_pay_it_once(erp: Bench, desk: Desk) -> None:
-    first = await apply_payment(erp)
-    payments = [first, first.model_copy(update={"payment_id": fresh("PAY")})]
-
-    await asyncio.gather(*(desk.carry_out(erp, payment) for payment in payments), return_exceptions=True)
-    replies = [(await desk.carry_out(erp, payment)).reply for payment in payments]
-
-    assert sorted(type(reply).__name__ for reply in replies) == ["PaymentApplied", "PostingRejected"], replies
-    assert (await in_books(erp, first.invoice_id)).open == 0
-
-
-async def test_many_invoices_and_payments_at_once_are_all_booked(erp: Bench, desk: Desk) -> None:
-    invoices = [await post_invoice(erp) for _ in range(6)]
-    gate = asyncio.Semaphore(2)
-
-    async def through(invoice: PostInvoice) -> None:
-        async with gate:
-            assert isinstance((await desk.carry_out(erp, invoice)).reply, InvoicePosted)
-            halves = [payment_of(invoice, Decimal("60.00")), payment_of(invoice, invoice.total_amount - 60)]
-            for half in halves:
-                assert isinstance((await desk.carry_out(erp, half)).reply, PaymentApplied)
-
-    await asyncio.gather(*map(through, invoices))
-
-    found = await erp.reader.invoices([invoice.invoice_id for invoice in invoices])
-    assert [(each.is_posted, each.open) for invoice in invoices for each in found[invoice.invoice_id]] == [(True, Decimal(0))] * 6
-
-
-# Receivables
-
-
-async def test_overdue_stands_in_dunning_with_the_reason(erp: Bench) -> None:
-    invoice = await posted_invoice(erp)
-    assert not (await in_books(erp, invoice.invoice_id)).is_overdue
-
-    reply = await erp.call(receivable(invoice.invoice_id, ReceivableStatus.OVERDUE))
-
-    assert isinstance(reply, ReceivableUpdated)
-    assert reply.status is ReceivableStatus.OVERDUE
-    assert (await in_books(erp, invoice.invoice_id)).is_overdue
-    dunnings = await dunnings_of(erp, invoice)
-    assert [(row["procedure"]["name"], row["blocked"]) for row in dunnings] == [("Payment failed", False)]
-    notes = await rest_of(erp).search("ir.note", [["resource", "=", f"account.dunning,{dunnings[0]['id']}"]], ["message"])
-    assert [row["message"] for row in notes.rows] == ["card declined"]
-
-
-async def test_disputed_is_blocked_and_open_is_gone(erp: Bench) -> None:
-    invoice = await posted_invoice(erp)
-    await erp.call(receivable(invoice.invoice_id, ReceivableStatus.OVERDUE))
-
-    await erp.call(receivable(invoice.invoice_id, ReceivableStatus.DISPUTED))
-    assert [bool(row["blocked"]) for row in await dunnings_of(erp, invoice)] == [True]
-    assert not (await in_books(erp, invoice.invoice_id)).is_overdue
-
-    await erp.call(receivable(invoice.invoice_id, ReceivableStatus.OVERDUE))
-    assert [bool(row["blocked"]) for row in await dunnings_of(erp, invoice)] == [False]
-
-    reply = await erp.call(receivable(invoice.invoice_id, ReceivableStatus.OPEN))
-    assert isinstance(reply, ReceivableUpdated)
-    assert await dunnings_of(erp, invoice) == []
-
-
-@pytest.mark.parametrize("lost", ["request", "answer"])
-async def test_clearing_is_done_whatever_is_lost(erp: Bench, desk: Desk, lost: str) -> None:
-    invoice = await posted_invoice(erp)
-    await erp.call(receivable(invoice.invoice_id, ReceivableStatus.OVERDUE))
-
-    async with erp.through(LosesAnswer(1, lost)) as client:
-        carried = await desk.carry_out(erp, receivable(invoice.invoice_id, ReceivableStatus.OPEN), client=client)
-
-    assert isinstance(carried.reply, ReceivableUpdated)
-    assert await dunnings_of(erp, invoice) == []
-
-
-async def test_paid_waits_for_the_payment_and_then_clears_the_dunning(erp: Bench) -> None:
-    invoice = await posted_invoice(erp)
-    await erp.call(receivable(invoice.invoice_id, ReceivableStatus.OVERDUE))
-    await erp.call(payment_of(invoice, Decimal("50.00")))
-    paid = receivable(invoice.invoice_id, ReceivableStatus.PAID)
-
-    refused = await erp.call(paid)
-    assert isinstance(refused, ReceivableUpdateRejected)
-    assert codes(refused) == [("invoice", invoice.invoice_id, "payment-not-applied")]
-    assert (await in_books(erp, invoice.invoice_id)).is_overdue
-
-    await erp.call(payment_of(invoice, invoice.total_amount - 50))
-
-    assert isinstance(await erp.call(paid), ReceivableUpdated)
-    assert await dunnings_of(erp, invoice) == []
-    assert not (await in_books(erp, invoice.invoice_id)).is_overdue
-
-
-@pytest.mark.parametrize("status", [ReceivableStatus.OVERDUE, ReceivableStatus.DISPUTED])
-async def test_a_late_overdue_of_a_paid_invoice_leaves_it_paid(erp: Bench, status: ReceivableStatus) -> None:
-    """The payment was faster than the failure before it: nobody is to hold for that."""
-    command = await apply_payment(erp)
-    await erp.call(command)
-
-    reply = await erp.call(receivable(command.invoice_id, status))
-
-    assert isinstance(reply, ReceivableUpdated)
-    assert reply.status is ReceivableStatus.PAID
-    assert not (await in_books(erp, command.invoice_id)).is_overdue
-
-
-@pytest.mark.parametrize("status", [ReceivableStatus.OVERDUE, ReceivableStatus.PAID, ReceivableStatus.OPEN, ReceivableStatus.DISPUTED])
-async def test_a_receivable_that_is_not_posted_is_unknown(erp: Bench, status: ReceivableStatus) -> None:
-    invoice_id = fresh("INV")
-
-    reply = await erp.call(receivable(invoice_id, status))
-
-    assert isinstance(reply, ReceivableUpdateRejected)
-    assert codes(reply) == [("invoice", invoice_id, "unknown-invoice")]
-
-
-async def dunnings_of(erp: Bench, invoice: PostInvoice) -> list[dict[str, Any]]:
-    """The active ones, as people see them."""
-    lines = (await rest_of(erp).search("account.invoice", [["reference", "=", invoice.invoice_id]], ["lines_to_pay"])).rows[0][
-        "lines_to_pay"
-    ]
-    page = await rest_of(erp).search("account.dunning", [["line", "in", lines]], ["blocked", "procedure.name"])
-    return list(page.rows)
 
 
 # What polling sees
