@@ -27,7 +27,7 @@ demo: $(STAMP)  ## start everything, run quotes to activated orders, show what h
 	@$(BIN)/fabric demo
 
 test: $(STAMP)  ## run all tests: memory, real Kafka and PostgreSQL, real ERP, billing and support systems, the wheel
-	@$(BIN)/python -m pytest $(TESTS) -k "not every_fault"
+	@$(BIN)/python -m pytest $(TESTS)
 	@echo "the scenarios once more, on Apache Kafka, $(STORE), Tryton, localstripe and django-helpdesk"
 	@$(BIN)/python -m pytest tests/scenarios --real --store $(STORE)
 
