@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -56,6 +57,10 @@ class Receipts(Protocol):
 
     async def find(self, receipt_id: str) -> Receipt | None:
         """None where no such payload was taken, or it is longer ago than receipts are kept."""
+        ...
+
+    async def published(self, message_ids: Collection[str]) -> Collection[str]:
+        """Those of them that a receipt names as published: several payloads may tell of one event."""
         ...
 
     async def keep(self, receipt: Receipt) -> None:

@@ -14,6 +14,7 @@ from integration_fabric.canonical.ports import CrossReferences
 from integration_fabric.connector_kit.intake import Canonical, Incoming, Intake, Reference, envelope_of
 from integration_fabric.connector_kit.ports import Receipt, Receipts, ReceiptState
 from integration_fabric.delivery.dead_letters import quarantine, quarantine_id
+from integration_fabric.messages.envelope import Envelope
 from integration_fabric.messages.errors import ContractBroken, DataProblem, FabricError, MissingParent, VendorDrift
 from integration_fabric.messages.ids import System, deterministic_id
 from integration_fabric.runtime.ports import Clock, Publisher
@@ -37,7 +38,7 @@ class Reception:
     clock: Clock
 
     async def take(self, payload: bytes, *, patient: bool = True) -> Receipt:
-        """Take one payload in. Bytes that were taken before are answered as they were then, and nothing is published again.
+        """Take one payload in. Bytes that were taken before are answered as they were then; no event is published again.
 
         Args:
             payload: Raw.
@@ -70,14 +71,14 @@ class Reception:
     async def take_events(self, events: Sequence[Incoming]) -> None:
         """Publish what a poller has read as events; one that breaks its schema is quarantined and holds up no other. Raises Unavailable."""
         try:
-            await self._publish_all(events)
+            await self._publish_all(self._enveloped(events))
         except ContractBroken:
             for event in events:
                 await self._take_event(event)
 
     async def _take_event(self, event: Incoming) -> None:
         try:
-            await self._publish_all([event])
+            await self._publish_all(self._enveloped([event]))
         except ContractBroken as error:
             receipt_id = deterministic_id("receipt", self.system, event.native_event_id)
             await self._bury(event.body.model_dump_json().encode(), receipt_id, error)
@@ -85,16 +86,21 @@ class Reception:
     async def _publish(self, payload: bytes, receipt_id: str) -> Receipt:
         assert self.intake is not None
         canonical = await self._resolve(self.intake.references(payload))
-        ids = await self._publish_all(self.intake.events(payload, canonical))
+        envelopes = self._enveloped(self.intake.events(payload, canonical))
+        ids = tuple(envelope.id for envelope in envelopes)
+        # a system tells of one event by webhook and by poll, and an invoice that is paid at once in three ways
+        known = await self.receipts.published(ids) if ids else ()
+        await self._publish_all([envelope for envelope in envelopes if envelope.id not in known])
         return Receipt(receipt_id, self.system, self.clock.now(), ReceiptState.PUBLISHED, ids)
 
-    async def _publish_all(self, events: Sequence[Incoming]) -> tuple[str, ...]:
-        envelopes = [envelope_of(event, system=self.system, clock=self.clock) for event in events]
+    def _enveloped(self, events: Sequence[Incoming]) -> Sequence[Envelope]:
+        return [envelope_of(event, system=self.system, clock=self.clock) for event in events]
+
+    async def _publish_all(self, envelopes: Sequence[Envelope]) -> None:
         if envelopes:
             await self.publisher.publish(envelopes)
         for envelope in envelopes:
             metrics.PUBLISHED.labels(envelope.body.topic).inc()
-        return tuple(envelope.id for envelope in envelopes)
 
     async def _resolve(self, references: Sequence[Reference]) -> Canonical:
         """Those that nobody has linked are left out."""

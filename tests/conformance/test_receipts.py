@@ -37,3 +37,16 @@ async def test_old_ones_are_let_go_of(stores: Stores) -> None:
     await stores.receipts.keep(RECEIPT)
     await stores.receipts.keep(replace(RECEIPT, id="r-2", received_at=AT + timedelta(days=36)))
     assert await stores.receipts.find("r-1") is None
+
+
+async def test_events_that_were_published_are_known_whichever_payload_told_of_them(stores: Stores) -> None:
+    await stores.receipts.keep(RECEIPT)
+    await stores.receipts.keep(replace(RECEIPT, id="r-2", messages=("m-2", "m-3")))
+    await stores.receipts.keep(replace(RECEIPT, id="r-3", messages=("dead-1",), state=ReceiptState.QUARANTINED))
+    assert set(await stores.receipts.published(["m-1", "m-2", "m-3", "m-4", "dead-1"])) == {"m-1", "m-2", "m-3"}
+
+
+async def test_they_are_forgotten_with_their_receipts(stores: Stores) -> None:
+    await stores.receipts.keep(RECEIPT)
+    await stores.receipts.keep(replace(RECEIPT, id="r-2", received_at=AT + timedelta(days=36), messages=("m-3",)))
+    assert set(await stores.receipts.published(["m-1", "m-3"])) == {"m-3"}

@@ -174,7 +174,8 @@ class Story:
         return self.quotes[number * size :] if number == 2 else self.quotes[number * size : (number + 1) * size]  # noqa: PLR2004  the last
 
     async def _approve(self, quotes: Sequence[SampleQuote]) -> None:
-        self.say(f"approving {len(quotes)} quotes in the CPQ: {quotes[0].quote_id} to {quotes[-1].quote_id}")
+        first, last = quotes[0].quote_id, quotes[-1].quote_id
+        self.say(f"approving {len(quotes)} quotes in the CPQ: {first} to {last}" if len(quotes) > 1 else f"approving {first} in the CPQ")
         for quote in quotes:
             await self.drivers.approve(quote)
             self.approved.append(quote.quote_id)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from integration_fabric.backends.memory.store import MemoryStore
 from integration_fabric.canonical.ports import CrossReferences
-from integration_fabric.connector_kit.ports import RECEIPTS_KEPT, Cursors, Receipt, Receipts
+from integration_fabric.connector_kit.ports import RECEIPTS_KEPT, Cursors, Receipt, Receipts, ReceiptState
 from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.errors import Conflict
@@ -237,10 +237,15 @@ class MemoryReceipts(Receipts):
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._receipts: dict[str, Receipt] = {}
+        self._published: dict[str, datetime] = {}
 
     async def find(self, receipt_id: str) -> Receipt | None:
         """What became of it."""
         return await self._store.run(lambda: self._receipts.get(receipt_id))
+
+    async def published(self, message_ids: Collection[str]) -> Collection[str]:
+        """Those that a receipt names."""
+        return await self._store.run(lambda: frozenset(message_ids) & self._published.keys())
 
     async def keep(self, receipt: Receipt) -> None:
         """Write it down."""
@@ -251,5 +256,11 @@ class MemoryReceipts(Receipts):
             for old in [each for each in self._receipts.values() if each.received_at < receipt.received_at - RECEIPTS_KEPT]:
                 self._store.drop(self._receipts, old.id)
             self._store.put(self._receipts, receipt.id, kept)
+            for old_id in [each for each, at in self._published.items() if at < receipt.received_at - RECEIPTS_KEPT]:
+                self._store.drop(self._published, old_id)
+            if receipt.state is ReceiptState.PUBLISHED:
+                for message_id in receipt.messages:
+                    if message_id not in self._published:
+                        self._store.put(self._published, message_id, receipt.received_at)
 
         await self._store.run(work)

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message as KafkaMessage, Producer, TopicPartition
@@ -29,6 +29,8 @@ LOOK_AGAIN_AFTER = timedelta(seconds=1)
 
 _MAX_MISSED = 10_000
 _BATCH = 500
+_AGAIN_S = 0.1
+_PASSING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.REPLICA_NOT_AVAILABLE})
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +51,7 @@ class EmbeddedRegistry:
         self._read_s = -math.inf
         """When the topic was last read to its end."""
         self._is_topic_there = False
+        self._never = Event()
         self._missed: dict[int, float] = {}
         """When an id was last looked for in vain."""
 
@@ -125,7 +128,17 @@ class EmbeddedRegistry:
             raise Unavailable(f"{SCHEMAS_TOPIC.name}: not acknowledged ({reason(failures[0]) if failures else 'no answer'})")
 
     def _read(self) -> None:
-        """Read on to the end of the topic."""
+        """Read on to the end of the topic; a broker that has just started may not lead it yet, and is asked again."""
+        deadline_s = time.monotonic() + ANSWER_WITHIN.total_seconds()
+        while True:
+            try:
+                return self._read_once()
+            except KafkaException as error:
+                if error.args[0].code() not in _PASSING or time.monotonic() > deadline_s:
+                    raise Unavailable(f"{SCHEMAS_TOPIC.name}: {reason(error)}") from error
+                self._never.wait(_AGAIN_S)
+
+    def _read_once(self) -> None:
         consumer = make_client(Consumer, {**self._config, "group.id": "fabric-schemas", **_READ_ONLY})
         try:
             ends = self._ends(consumer)
@@ -139,8 +152,6 @@ class EmbeddedRegistry:
                     raise Unavailable(f"{SCHEMAS_TOPIC.name}: not read to its end within {ANSWER_WITHIN.total_seconds():g} s")
                 for message in consumer.consume(_BATCH, 0.1):
                     self._take(message)
-        except KafkaException as error:
-            raise Unavailable(f"{SCHEMAS_TOPIC.name}: {reason(error)}") from error
         finally:
             consumer.close()
         self._read_s = time.monotonic()

@@ -176,4 +176,13 @@ RECEIPTS = Table(
     Column("problem", Text, nullable=False),
     Index("ix_receipts_received", "received_s"),
 )
-"""What became of each webhook that was taken."""
+"""What became of each payload that was taken."""
+
+PUBLISHED = Table(
+    "receipt_messages",
+    METADATA,
+    Column("message_id", String(200), primary_key=True),
+    Column("received_s", Float, nullable=False),
+    Index("ix_receipt_messages_received", "received_s"),
+)
+"""Events that were published, for the other payloads that tell of them."""
