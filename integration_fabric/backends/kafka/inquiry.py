@@ -6,6 +6,7 @@ An admin client takes seconds to go, so whoever asks more than once keeps one of
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import timedelta
@@ -20,6 +21,9 @@ from integration_fabric.runtime.records import TopicPartition
 
 ANSWER_WITHIN = timedelta(seconds=6)
 """A broker that is there answers in milliseconds; one that has just been started, in a few seconds."""
+MADE_WITHIN_S = 2.0
+"""A topic that was made a moment ago may not be known to the broker yet."""
+LOOK_AGAIN_S = 0.1
 _KEYS = frozenset({"bootstrap.servers", "client.id", "logger", "log.connection.close"})
 
 
@@ -30,7 +34,7 @@ class KafkaInquiry:
         """Take what all clients share; connects with the first question."""
         self._config = {key: value for key, value in config.items() if key in _KEYS or key.startswith(("ssl.", "sasl.", "security."))}
         self._within_s = answer_within.total_seconds()
-        self._lock = threading.Lock()
+        self._lock, self._never = threading.Lock(), threading.Event()
         self._client: AdminClient | None = None
 
     @property
@@ -59,6 +63,17 @@ class KafkaInquiry:
             Unreachable: the broker does not answer.
             UsageProblem: a topic is not there; the message names all that are missing.
         """
+        began_s = time.monotonic()
+        while True:
+            found, missing = self._described(topics)
+            if not missing:
+                return found
+            if time.monotonic() - began_s > MADE_WITHIN_S:
+                raise UsageProblem(f"topics are not there: {', '.join(sorted(missing))}; run `fabric topics apply`")
+            self._never.wait(LOOK_AGAIN_S)
+
+    def _described(self, topics: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+        """The ids of those that are there, and the others."""
         answers = self.client.describe_topics(TopicCollection(list(topics)), request_timeout=self._within_s)
         found, missing = {}, []
         for topic, answer in answers.items():
@@ -70,9 +85,7 @@ class KafkaInquiry:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise Unreachable(f"topic {topic}: {reason(error)}") from error
                 missing.append(topic)
-        if missing:
-            raise UsageProblem(f"topics are not there: {', '.join(sorted(missing))}; run `fabric topics apply`")
-        return found
+        return found, missing
 
     def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The offsets after the last committed record of partitions, all in one question. Raises Unreachable."""
