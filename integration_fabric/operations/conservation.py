@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from integration_fabric.messages.fabric import Activity
+from integration_fabric.runtime.offsets import Done
 from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.records import TopicPartition
 
@@ -79,7 +80,7 @@ class Fold:
         subscriber: str,
         topic: str,
         offsets: Mapping[TopicPartition, Iterable[int]],
-        committed: Mapping[TopicPartition, int | None],
+        committed: Mapping[TopicPartition, Done | None],
     ) -> Balance:
         """Compare with a topic.
 
@@ -93,7 +94,7 @@ class Fold:
         offences, counts = list(ledger.offences), dict.fromkeys(OutcomeKind, 0)
         accepted = in_flight = 0
         for partition, present in offsets.items():
-            known, base = ledger.outcomes.get(partition, {}), committed.get(partition) or 0
+            known, done = ledger.outcomes.get(partition, {}), committed.get(partition) or ()
             standing = set(present)
             # what retention has taken is accepted too: the log knows what became of it
             for offset in standing | known.keys():
@@ -101,7 +102,7 @@ class Fold:
                 outcome = known.get(offset)
                 if outcome is not None:
                     counts[OutcomeKind(outcome)] += 1
-                elif offset < base:
+                elif offset in done:
                     offences.append(Offence(f"{topic}/{partition.partition}/{offset}", "committed, and no outcome in the activity log"))
                 else:
                     in_flight += 1

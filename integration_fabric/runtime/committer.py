@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from integration_fabric.runtime.activity import Settled, activity_records
 from integration_fabric.runtime.backing import Backing
-from integration_fabric.runtime.offsets import CommitMetadata
+from integration_fabric.runtime.offsets import CommitMetadata, Released
 from integration_fabric.runtime.ownership import Owned
 from integration_fabric.runtime.ports import Aborted, Commit, Refused, ResultUnknown
 from integration_fabric.runtime.records import Outgoing, TopicPartition
@@ -26,7 +26,7 @@ RETRY_DELAY_S = 0.05
 class Batch:
     """Results that are committed together, by partition, each in offset order."""
 
-    results: dict[TopicPartition, tuple[Owned, list[Settled]]] = field(default_factory=dict)
+    results: dict[TopicPartition, tuple[Owned, Released[Settled]]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.results)
@@ -63,7 +63,7 @@ class Committer:
                         del batch.results[partition]
                 if not batch:
                     break
-                results = [result for _, found in batch.results.values() for result in found]
+                results = [result for _, released in batch.results.values() for result in released.results]
                 commit = Commit(self._outputs(results), self._offsets(batch.results), snapshot)
                 try:
                     with metrics.COMMITS.labels(self._subscriber).time():
@@ -85,12 +85,12 @@ class Committer:
         outputs += activity_records(results, subscriber=self._subscriber, worker=self._worker, now=self._clock.now(), codec=self._codec)
         return outputs
 
-    def _offsets(self, results: Mapping[TopicPartition, tuple[Owned, list[Settled]]]) -> dict[TopicPartition, tuple[int, str]]:
+    def _offsets(self, results: Mapping[TopicPartition, tuple[Owned, Released[Settled]]]) -> dict[TopicPartition, tuple[int, str]]:
         offsets = {}
-        for partition, (owned, found) in results.items():
+        for partition, (owned, released) in results.items():
             assert owned.fence is not None
-            base = found[-1].offset + 1
-            offsets[partition] = (base, CommitMetadata(base, owned.fence.epoch, owned.serial, self._store_id).encode())
+            metadata = CommitMetadata(released.base, owned.fence.epoch, owned.serial, self._store_id, released.completed)
+            offsets[partition] = (released.base, metadata.encode())
         return offsets
 
     def _count(self, results: Sequence[Settled]) -> None:

@@ -15,6 +15,7 @@ from integration_fabric.runtime.backing import Backing
 from integration_fabric.runtime.committer import COMMIT_INTERVAL_S, Batch, Committer, UnknownBatch
 from integration_fabric.runtime.executor import Abandoned, DeadLetter, Executor, Result
 from integration_fabric.runtime.lanes import Lane, Lanes, Taken
+from integration_fabric.runtime.offsets import MAP_CHARS
 from integration_fabric.runtime.ownership import Owned
 from integration_fabric.runtime.policy import AtDeadLetter
 from integration_fabric.runtime.ports import (
@@ -53,7 +54,10 @@ class Bounds:
     low_messages: int = 1_000
     """In lanes; at fewer it goes on."""
     kept_messages: int = 20_000
-    """Taken and not committed, those included that are done and wait for a slow one below them; at half of it it goes on."""
+    """Taken and not committed, those included that are done and wait for a slow one below them as their map is full; at half of it it goes
+    on."""
+    map_chars: int = MAP_CHARS
+    """Of commit metadata, for the map of what is done beyond the base."""
     drain: timedelta = timedelta(seconds=10)
     """For what runs when the worker ends."""
     revoke: timedelta = timedelta(seconds=2)
@@ -111,7 +115,7 @@ class SubscriberLoop(Listener):
         self._codec = backing.codec
         self._executor = Executor(running=running, codec=backing.codec, clock=backing.clock, bury=bury)
         self._transaction = asyncio.Lock()
-        self._takeover = Takeover(subscriber=running.name, backing=backing, transaction=self._transaction)
+        self._takeover = Takeover(subscriber=running.name, backing=backing, transaction=self._transaction, map_chars=self._bounds.map_chars)
         self._committer = Committer(subscriber=running.name, worker=worker, backing=backing, transaction=self._transaction)
         self.state = LoopState.STARTING
         self.stop: Stop | None = None
@@ -119,6 +123,8 @@ class SubscriberLoop(Listener):
         self._owned: dict[TopicPartition, Owned] = {}
         self._workers = Workers(lanes=self._lanes, begin=self._begin, handle=self._handle, burst=self._bounds.burst)
         self._held = False
+        self._tight: dict[TopicPartition, int] = {}
+        """Partitions whose offset map is nearly full, and up to where they still start what they have."""
         self._dirty = asyncio.Event()
         self._drain = asyncio.Event()
         self._failure: asyncio.Future[None] | None = None
@@ -278,8 +284,12 @@ class SubscriberLoop(Listener):
                 owned = owned_by.get(partition)
                 if owned is not None and (owned.fence is None or owned.local_epoch != epochs.get(partition)):
                     owned = None
-            if owned is not None and owned.progress.take(record.offset):
+            if owned is None:
+                continue
+            if owned.progress.take(record.offset):
                 lanes.put(Taken(record, owned.local_epoch))
+            elif owned.progress.releasable:
+                self._dirty.set()
         self._measure()
         self._workers.wake(1)
 
@@ -347,6 +357,7 @@ class SubscriberLoop(Listener):
             self._owned.pop(partition).leave()
         if known:
             LOG.handed_over(self.name, partitions=[f"{p.topic}/{p.partition}" for p in known], lost=lost)
+        self._watch_maps()
         self._measure()
 
     # -- handling
@@ -409,8 +420,7 @@ class SubscriberLoop(Listener):
         self.stop = self.stop or stop
         self.state = LoopState.STOPPED
         self._consumer.hold()
-        self._lanes.stand_still(stop.partition, stop.offset)  # what is left queued is taken again by whoever goes on
-        self._workers.wake(2)
+        self._lanes.halt()  # what is left queued is taken again by whoever goes on
         metrics.STOPPED.labels(self.name).set(1)
         position = f"{stop.partition.topic}/{stop.partition.partition}/{stop.offset}"
         LOG.stopped(self.name, position=position, key=stop.key.decode("utf-8", "replace"), code=stop.code, why=stop.message)
@@ -451,9 +461,28 @@ class SubscriberLoop(Listener):
         for partition, owned in self._owned.items():
             if owned.fence is not None and (released := owned.progress.release()):
                 batch.results[partition] = (owned, released)
+        self._watch_maps()
         if self._held:
             self._measure()
         return batch
+
+    def _watch_maps(self) -> None:
+        """A partition whose map has little room left starts only what closes gaps, and takes nothing more, until it has much again."""
+        tight = {
+            partition: owned.progress.frontier
+            for partition, owned in self._owned.items()
+            if owned.progress.is_tight or (partition in self._tight and not owned.progress.is_loose)
+        }
+        if tight == self._tight:
+            return
+        changed, self._tight = tight.keys() ^ self._tight.keys(), tight
+        for partition in changed:
+            LOG.offset_map(self.name, partition=f"{partition.topic}/{partition.partition}", tight=partition in tight)
+        if changed:
+            metrics.TIGHT.labels(self.name).set(len(tight))
+            self._consumer.hold_back(tight.keys())
+        self._lanes.limit(tight)
+        self._workers.wake(1)
 
     def _retake(self, owned: Sequence[Owned]) -> None:
         """Forget what is under way of these partitions, and take them over again if they are still ours."""

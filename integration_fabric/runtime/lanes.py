@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from integration_fabric.runtime.records import Record, TopicPartition
@@ -40,7 +40,8 @@ class Lanes:
     def __init__(self) -> None:
         self._lanes: dict[Hashable, Lane] = {}
         self._ready: deque[Lane] = deque()
-        self._limits: dict[TopicPartition, int] | None = None
+        self._limits: Mapping[TopicPartition, int] = {}
+        self._halted = False
         self.queued = 0
         self.running = 0
 
@@ -87,15 +88,24 @@ class Lanes:
             if lane.running is None:
                 del self._lanes[lane.name]
 
-    def stand_still(self, partition: TopicPartition, offset: int) -> None:
-        """Start nothing any more but what lies below the lowest such offset of its partition: only with it can that offset be committed."""
-        limits = self._limits = {} if self._limits is None else self._limits
-        limits[partition] = min(offset, limits.get(partition, offset))
+    def halt(self) -> None:
+        """Start nothing any more."""
+        self._halted = True
+        self._ready.clear()
+
+    def limit(self, limits: Mapping[TopicPartition, int]) -> None:
+        """From now on, start of these partitions only what lies below such an offset, and of all others everything."""
+        self._limits = limits
         waiting = [lane for lane in self._lanes.values() if lane.queue and lane.running is None and self._may_start(lane)]
         self._ready = deque(sorted(waiting, key=lambda lane: lane.queue[0].record.offset))
 
     def _may_start(self, lane: Lane) -> bool:
-        return self._limits is None or lane.queue[0].record.offset < self._limits.get(lane.partition, 0)
+        if self._halted:
+            return False
+        if not self._limits:
+            return True
+        limit = self._limits.get(lane.partition)
+        return limit is None or lane.queue[0].record.offset < limit
 
     @property
     def ready(self) -> int:

@@ -5,14 +5,15 @@ Kafka and memory backends implement the ways in and out, `delivery` and SQL the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypedDict
 
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.envelope import Envelope
-from integration_fabric.runtime.offsets import CommitMetadata
+from integration_fabric.runtime.offset_map import OffsetMap
+from integration_fabric.runtime.offsets import CommitMetadata, Done
 from integration_fabric.runtime.records import Outgoing, Record, TopicPartition
 
 
@@ -195,6 +196,10 @@ class Consumer(Protocol):
         """The end of `hold`."""
         ...
 
+    def hold_back(self, partitions: Collection[TopicPartition]) -> None:
+        """Hand out nothing of these for now, and of all others as ever; any thread. What is held back is replaced, not added to."""
+        ...
+
     async def positions(self) -> Mapping[TopicPartition, int]:
         """The offset that each of its partitions hands out next: for tools and tests. Raises Unavailable."""
         ...
@@ -221,6 +226,11 @@ class CommittedOffset:
     """None where there is none, or something else wrote it."""
     foreign: bool = False
     """Whether something else wrote metadata."""
+
+    @property
+    def done(self) -> Done:
+        """What is done: below the offset all, beyond it what the metadata says."""
+        return Done(self.offset, (self.metadata.map() if self.metadata else None) or OffsetMap(self.offset))
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,8 +304,8 @@ class Leases(Protocol):
         """
         ...
 
-    async def stops(self, subscriber: str, taken: Sequence[TakenLease], base: Mapping[TopicPartition, int]) -> Sequence[Stop]:
-        """Void the stops that Kafka does not confirm (at or above `base`) and return the rest. Raises Unavailable, Fenced."""
+    async def stops(self, subscriber: str, taken: Sequence[TakenLease], done: Mapping[TopicPartition, Done]) -> Sequence[Stop]:
+        """Void the stops that Kafka does not confirm (not in `done`) and return the rest. Raises Unavailable, Fenced."""
         ...
 
     async def stop(self, fence: Fence, stop: Stop) -> None:

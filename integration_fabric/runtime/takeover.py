@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from integration_fabric.messages.errors import FabricError
 from integration_fabric.runtime.backing import Backing
-from integration_fabric.runtime.offsets import CommitMetadata
+from integration_fabric.runtime.offsets import CommitMetadata, Progress
 from integration_fabric.runtime.ownership import Owned
 from integration_fabric.runtime.ports import Commit, CommittedOffset, Fence, Lease, Pending, Refused, TakenLease
 from integration_fabric.runtime.records import TopicPartition
@@ -53,9 +53,9 @@ class Standing:
 class Takeover:
     """Takes partitions over for one subscriber in one worker."""
 
-    def __init__(self, *, subscriber: str, backing: Backing, transaction: asyncio.Lock) -> None:
-        """Join what it needs; `transaction` is held while the producer has a transaction open."""
-        self._subscriber, self._transaction = subscriber, transaction
+    def __init__(self, *, subscriber: str, backing: Backing, transaction: asyncio.Lock, map_chars: int) -> None:
+        """Join what it needs; `transaction` is held while the producer has a transaction open, `map_chars` is the room for offset maps."""
+        self._subscriber, self._transaction, self._map_chars = subscriber, transaction, map_chars
         self._consumer, self._transactions, self._leases = backing.consumer, backing.transactions, backing.leases
 
     async def run(self, owned: Sequence[Owned]) -> bool:
@@ -106,8 +106,8 @@ class Takeover:
         offsets = {}
         for item in owned:
             committed = standings[item.partition].committed
-            serial = committed.metadata.serial if committed.metadata else 0
-            metadata = CommitMetadata(committed.offset, epoch, serial, self._leases.store_id)
+            found = committed.metadata or CommitMetadata(committed.offset, 0, 0, "")
+            metadata = replace(found, epoch=epoch, store_id=self._leases.store_id)
             offsets[item.partition] = (committed.offset, metadata.encode())
         async with self._transaction:
             snapshot = self._consumer.snapshot()
@@ -121,11 +121,11 @@ class Takeover:
         return True
 
     async def _settle(self, owned: Sequence[Owned], taken: Sequence[TakenLease], standings: Mapping[TopicPartition, Standing]) -> None:
-        bases = {item.partition: standings[item.partition].committed.offset for item in owned}
-        stops = {stop.partition: stop for stop in await self._leases.stops(self._subscriber, taken, bases)}
+        done = {item.partition: standings[item.partition].committed.done for item in owned}
+        stops = {stop.partition: stop for stop in await self._leases.stops(self._subscriber, taken, done)}
         for item, lease in zip(owned, taken, strict=True):
             metadata = standings[item.partition].committed.metadata
-            item.progress.base = bases[item.partition]
+            item.progress = Progress(done[item.partition].base, done[item.partition].map, room=self._map_chars)
             item.serial = metadata.serial if metadata else 0
             item.stop = stops.get(item.partition)
             item.fence = Fence(self._subscriber, lease.topic_id, item.partition.partition, lease.epoch)

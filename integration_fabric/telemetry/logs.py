@@ -90,6 +90,14 @@ class Log:
         remedy = f'to go on without it set at_dead_letter = "skip" under [subscribers."{subscriber}"] and start its worker again'
         self._log.error("subscriber_stopped", subscriber=subscriber, position=position, key=key, code=code, why=why, remedy=remedy)
 
+    def offset_map(self, subscriber: str, *, partition: str, tight: bool) -> None:
+        """The map of what is done beyond a partition's base is nearly full, or has room again."""
+        if tight:
+            remedy = "an early message has waited for long (`fabric status`); until it is done the partition takes only what closes gaps"
+            self._log.warning("offset_map_nearly_full", subscriber=subscriber, partition=partition, remedy=remedy)
+        else:
+            self._log.info("offset_map_has_room", subscriber=subscriber, partition=partition)
+
     def unknown_outcome(self, subscriber: str, envelope: Envelope, error: BaseException, *, strategy: str) -> None:
         """A call was sent and its answer did not come; it is resolved by the action's strategy."""
         self._log.warning("unknown_outcome", subscriber=subscriber, strategy=strategy, **_error(error), **fields(envelope))

@@ -44,6 +44,7 @@ TAKEOVERS = Counter("fabric_takeovers", "Partitions taken over.", ["subscriber"]
 QUEUED = Gauge("fabric_queued_messages", "Messages in lanes that have not begun.", ["subscriber"])
 RUNNING = Gauge("fabric_running_messages", "Messages being handled.", ["subscriber"])
 STOPPED = Gauge("fabric_subscriber_stopped", "1 where a subscriber stands still at a dead letter.", ["subscriber"])
+TIGHT = Gauge("fabric_tight_offset_maps", "Partitions whose offset map is nearly full: they take only what closes gaps.", ["subscriber"])
 IGNORED_METADATA = Counter("fabric_ignored_commit_metadata", "Committed offsets whose metadata something else wrote.", ["subscriber"])
 PUBLISHED = Counter("fabric_published", "Messages published from outside a subscriber, by message type.", ["type"])
 POLLED = Counter("fabric_polled", "Records that pollers found, by poller.", ["poller"])

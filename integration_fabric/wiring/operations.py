@@ -57,7 +57,7 @@ def balances(settings: Settings, reader: TopicReader, codec: Codec) -> Sequence[
             subscriber=item.name,
             topic=topic,
             offsets=offsets[topic],
-            committed={p: position.offset if position else None for p, position in committed[item.name].items()},
+            committed={p: position.done if position else None for p, position in committed[item.name].items()},
         )
         for item in declared
         for topic in item.topics

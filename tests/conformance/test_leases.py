@@ -6,6 +6,8 @@ import pytest
 from store_kit import FENCE, PARTITION, STALE, SUBSCRIBER, TOPIC_ID, Stores
 
 from integration_fabric.messages.errors import Fenced
+from integration_fabric.runtime.offset_map import OffsetMap
+from integration_fabric.runtime.offsets import Done
 from integration_fabric.runtime.ports import Fence, Lease, Stop, TakenLease
 from integration_fabric.runtime.records import TopicPartition
 
@@ -16,6 +18,12 @@ def lease(epoch: int, *, partition: int = PARTITION.partition, topic_id: str = T
 
 def stop(offset: int, code: str = "unknown-tax-code") -> Stop:
     return Stop(PARTITION, offset, b"\xffkey", code, "tax_code='x': add it")
+
+
+def done(base: int, *beyond: int) -> dict[TopicPartition, Done]:
+    """Everything below the base is done, and these beyond it."""
+    frontier = max(beyond, default=base - 1) + 1
+    return {PARTITION: Done(base, OffsetMap(frontier, tuple(offset for offset in range(base, frontier) if offset not in beyond)))}
 
 
 async def test_nobody_has_a_partition_at_first(stores: Stores) -> None:
@@ -57,7 +65,7 @@ async def test_a_stop_is_remembered_for_whoever_comes_next(stores: Stores) -> No
     await stores.take()
     await stores.leases.stop(FENCE, stop(7))
     await stores.leases.take(SUBSCRIBER, [lease(6)], "worker-2")
-    assert list(await stores.leases.stops(SUBSCRIBER, [lease(6)], {PARTITION: 8})) == [stop(7)]
+    assert list(await stores.leases.stops(SUBSCRIBER, [lease(6)], done(8))) == [stop(7)]
 
 
 async def test_stops_that_kafka_does_not_confirm_are_void(stores: Stores) -> None:
@@ -65,22 +73,22 @@ async def test_stops_that_kafka_does_not_confirm_are_void(stores: Stores) -> Non
     await stores.take()
     for offset in (7, 9, 11):
         await stores.leases.stop(FENCE, stop(offset))
-    assert list(await stores.leases.stops(SUBSCRIBER, [lease(5)], {PARTITION: 9})) == [stop(7)]
-    assert list(await stores.leases.stops(SUBSCRIBER, [lease(5)], {PARTITION: 100})) == [stop(7)], "9 and 11 are gone for good"
+    assert list(await stores.leases.stops(SUBSCRIBER, [lease(5)], done(9))) == [stop(7)]
+    assert list(await stores.leases.stops(SUBSCRIBER, [lease(5)], done(100))) == [stop(7)], "9 and 11 are gone for good"
 
 
 async def test_of_several_stops_the_first_of_each_partition_is_told(stores: Stores) -> None:
     await stores.take()
     for offset in (9, 7):
         await stores.leases.stop(FENCE, stop(offset))
-    assert list(await stores.leases.stops(SUBSCRIBER, [lease(5)], {PARTITION: 10})) == [stop(7)]
+    assert list(await stores.leases.stops(SUBSCRIBER, [lease(5)], done(10))) == [stop(7)]
 
 
 async def test_a_stop_written_twice_stands_once_as_the_second_says(stores: Stores) -> None:
     await stores.take()
     await stores.leases.stop(FENCE, stop(7))
     await stores.leases.stop(FENCE, stop(7, "other-code"))
-    assert list(await stores.leases.stops(SUBSCRIBER, [lease(5)], {PARTITION: 8})) == [stop(7, "other-code")]
+    assert list(await stores.leases.stops(SUBSCRIBER, [lease(5)], done(8))) == [stop(7, "other-code")]
 
 
 async def test_a_topic_made_again_has_no_stops(stores: Stores) -> None:
@@ -88,22 +96,22 @@ async def test_a_topic_made_again_has_no_stops(stores: Stores) -> None:
     await stores.leases.stop(FENCE, stop(7))
     again = lease(1, topic_id="topic-2")
     await stores.leases.take(SUBSCRIBER, [again], "worker-1")
-    assert list(await stores.leases.stops(SUBSCRIBER, [again], {PARTITION: 100})) == []
+    assert list(await stores.leases.stops(SUBSCRIBER, [again], done(100))) == []
 
 
 async def test_an_old_epoch_writes_no_stop(stores: Stores) -> None:
     await stores.take()
     with pytest.raises(Fenced):
         await stores.leases.stop(STALE, stop(7))
-    assert list(await stores.leases.stops(SUBSCRIBER, [lease(5)], {PARTITION: 100})) == []
+    assert list(await stores.leases.stops(SUBSCRIBER, [lease(5)], done(100))) == []
 
 
 async def test_an_old_epoch_voids_no_stop(stores: Stores) -> None:
     await stores.take()
     await stores.leases.stop(FENCE, stop(7))
     with pytest.raises(Fenced):
-        await stores.leases.stops(SUBSCRIBER, [lease(4)], {PARTITION: 0})
-    assert list(await stores.leases.stops(SUBSCRIBER, [lease(5)], {PARTITION: 8})) == [stop(7)]
+        await stores.leases.stops(SUBSCRIBER, [lease(4)], done(0))
+    assert list(await stores.leases.stops(SUBSCRIBER, [lease(5)], done(8))) == [stop(7)]
 
 
 async def test_a_partition_that_nobody_has_taken_cannot_be_written_for(stores: Stores) -> None:
@@ -114,5 +122,5 @@ async def test_a_partition_that_nobody_has_taken_cannot_be_written_for(stores: S
 async def test_a_stop_is_written_whatever_its_message_holds(stores: Stores) -> None:
     await stores.take()
     await stores.leases.stop(FENCE, Stop(PARTITION, 7, b"", "c" * 500, "nul \x00, half a letter \ud800, " + "long" * 10_000))
-    (found,) = await stores.leases.stops(SUBSCRIBER, [lease(5)], {PARTITION: 8})
+    (found,) = await stores.leases.stops(SUBSCRIBER, [lease(5)], done(8))
     assert found.message.startswith("nul ")

@@ -10,7 +10,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass
@@ -103,6 +103,7 @@ class OwnerThread(Consumer):
         self._buffer: list[Record] = []
         self._epochs: dict[TopicPartition, int] = {}
         self._waiting: set[TopicPartition] = set()
+        self._held_back: frozenset[TopicPartition] = frozenset()
         self._next_epoch = 1
         self._begun: dict[TopicPartition, int] = {}
         self._eager_until = 0.0
@@ -133,6 +134,11 @@ class OwnerThread(Consumer):
     async def retake(self, partitions: Sequence[TopicPartition]) -> Snapshot:
         """Give them a new local epoch."""
         return await self._ask(lambda: self._retake(partitions))
+
+    def hold_back(self, partitions: Collection[TopicPartition]) -> None:
+        """Hand out nothing of these for now."""
+        wanted = frozenset(partitions)
+        self._commands.put(_Command(lambda: self._hold_back(wanted), Future()))
 
     async def positions(self) -> Mapping[TopicPartition, int]:
         """The offset that each of its partitions hands out next."""
@@ -277,7 +283,7 @@ class OwnerThread(Consumer):
         self._snapshot = Snapshot(self._consumer.consumer_group_metadata(), dict(self._epochs))
 
     def _active(self) -> list[TopicPartition]:
-        return [partition for partition in self._epochs if partition not in self._waiting]
+        return [partition for partition in self._epochs if partition not in self._waiting and partition not in self._held_back]
 
     @staticmethod
     def _kafka(partitions: Sequence[TopicPartition]) -> list[KafkaPartition]:
@@ -328,7 +334,14 @@ class OwnerThread(Consumer):
                 self._consumer.seek(KafkaPartition(partition.topic, partition.partition, offset))
         self._waiting.difference_update(ours)
         if not self._paused:
-            self._consumer.resume(self._kafka(list(ours)))
+            self._consumer.resume(self._kafka([partition for partition in ours if partition not in self._held_back]))
+
+    def _hold_back(self, wanted: frozenset[TopicPartition]) -> None:
+        mine = self._epochs.keys() - self._waiting
+        self._consumer.pause(self._kafka(sorted((wanted - self._held_back) & mine)))
+        freed, self._held_back = (self._held_back - wanted) & mine, wanted
+        if not self._paused:
+            self._consumer.resume(self._kafka(sorted(freed)))
 
     def _retake(self, partitions: Sequence[TopicPartition]) -> Snapshot:
         ours = [partition for partition in partitions if partition in self._epochs]
@@ -388,6 +401,7 @@ class OwnerThread(Consumer):
         for partition in gone:
             self._epochs.pop(partition, None)
         self._waiting -= gone
+        self._held_back -= gone
         self._buffer = [record for record in self._buffer if TopicPartition(record.topic, record.partition) not in gone]
         self._snapshot = Snapshot(self._snapshot.group_metadata, dict(self._epochs))
 

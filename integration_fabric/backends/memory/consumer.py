@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -41,6 +41,7 @@ class MemoryConsumer(Consumer):
         self._epochs: dict[TopicPartition, int] = {}
         self._positions: dict[TopicPartition, int] = {}
         self._waiting: set[TopicPartition] = set()
+        self._held_back: frozenset[TopicPartition] = frozenset()
         self._next_epoch = 1
         self._turns = 0
         self._short = False
@@ -80,6 +81,11 @@ class MemoryConsumer(Consumer):
     def release(self) -> None:
         """The end of `hold`."""
         self._held = False
+        self.wake()
+
+    def hold_back(self, partitions: Collection[TopicPartition]) -> None:
+        """Hand out nothing of these for now."""
+        self._held_back = frozenset(partitions)
         self.wake()
 
     async def positions(self) -> Mapping[TopicPartition, int]:
@@ -238,7 +244,7 @@ class MemoryConsumer(Consumer):
     def _take(self) -> list[Record]:
         if self._held:
             return []
-        active = [partition for partition in sorted(self._epochs) if partition not in self._waiting]
+        active = [partition for partition in sorted(self._epochs) if partition not in self._waiting and partition not in self._held_back]
         self._turns += 1
         start = self._turns % len(active) if active else 0
         records: list[Record] = []

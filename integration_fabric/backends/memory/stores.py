@@ -12,6 +12,7 @@ from integration_fabric.connector_kit.ports import RECEIPTS_KEPT, Cursors, Recei
 from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.errors import Conflict
+from integration_fabric.runtime.offsets import Done
 from integration_fabric.runtime.ports import Fence, Lease, Leases, Stop, TakenLease
 from integration_fabric.runtime.records import TopicPartition
 from integration_fabric.runtime.subscriber import Handled
@@ -38,9 +39,9 @@ class MemoryLeases(Leases):
         """Raise each lease to its epoch."""
         return await self._store.run(lambda: [self._take(subscriber, lease, owner) for lease in taken])
 
-    async def stops(self, subscriber: str, taken: Sequence[TakenLease], base: Mapping[TopicPartition, int]) -> Sequence[Stop]:
+    async def stops(self, subscriber: str, taken: Sequence[TakenLease], done: Mapping[TopicPartition, Done]) -> Sequence[Stop]:
         """Void those that Kafka does not confirm, return the first of the rest of each partition."""
-        return await self._store.run(lambda: [stop for lease in taken for stop in self._first_stop(subscriber, lease, base)])
+        return await self._store.run(lambda: [stop for lease in taken for stop in self._first_stop(subscriber, lease, done)])
 
     async def stop(self, fence: Fence, stop: Stop) -> None:
         """Remember it."""
@@ -59,12 +60,12 @@ class MemoryLeases(Leases):
         self._store.put(self._store.leases, key, Lease(lease.epoch, found.serial if found else 0, owner))
         return True
 
-    def _first_stop(self, subscriber: str, lease: TakenLease, base: Mapping[TopicPartition, int]) -> list[Stop]:
+    def _first_stop(self, subscriber: str, lease: TakenLease, done: Mapping[TopicPartition, Done]) -> list[Stop]:
         fence = Fence(subscriber, lease.topic_id, lease.partition.partition, lease.epoch)
         self._store.hold_fence(fence)
         mine = sorted(key for key in self._stops if key[:3] == (subscriber, lease.topic_id, fence.partition))
         for key in mine:
-            if key[3] >= base[lease.partition]:
+            if key[3] not in done[lease.partition]:
                 self._store.drop(self._stops, key)
         return [self._stops[key] for key in mine if key in self._stops][:1]
 

@@ -10,6 +10,7 @@ from integration_fabric.backends.sql.database import Database
 from integration_fabric.backends.sql.dialects import storable
 from integration_fabric.backends.sql.tables import LEASES, STOPS
 from integration_fabric.messages.errors import Fenced
+from integration_fabric.runtime.offsets import Done
 from integration_fabric.runtime.ports import Fence, Lease, Leases, Stop, TakenLease
 from integration_fabric.runtime.records import TopicPartition
 
@@ -85,7 +86,7 @@ class SqlLeases(Leases):
 
         return await self._database.run(work)
 
-    async def stops(self, subscriber: str, taken: Sequence[TakenLease], base: Mapping[TopicPartition, int]) -> Sequence[Stop]:
+    async def stops(self, subscriber: str, taken: Sequence[TakenLease], done: Mapping[TopicPartition, Done]) -> Sequence[Stop]:
         """Void those that Kafka does not confirm, return the first of the rest of each partition."""
 
         def work(connection: Connection) -> list[Stop]:
@@ -94,10 +95,11 @@ class SqlLeases(Leases):
                 fence = Fence(subscriber, lease.topic_id, lease.partition.partition, lease.epoch)
                 hold_fence(connection, fence)
                 mine = (STOPS.c.subscriber == subscriber, STOPS.c.topic_id == lease.topic_id, STOPS.c.partition == fence.partition)
-                connection.execute(delete(STOPS).where(*mine, STOPS.c.offset >= base[lease.partition]))
-                row = connection.execute(select(STOPS).where(*mine).order_by(STOPS.c.offset)).first()
-                if row is not None:
-                    found.append(Stop(lease.partition, row.offset, row.key, row.code, row.message))
+                rows = connection.execute(select(STOPS).where(*mine).order_by(STOPS.c.offset)).all()
+                confirmed = [row for row in rows if row.offset in done[lease.partition]]
+                if void := [row.offset for row in rows if row not in confirmed]:
+                    connection.execute(delete(STOPS).where(*mine, STOPS.c.offset.in_(void)))
+                found += [Stop(lease.partition, row.offset, row.key, row.code, row.message) for row in confirmed[:1]]
             return found
 
         return await self._database.run(work)

@@ -7,77 +7,119 @@ from zlib import crc32
 
 import pytest
 from hypothesis import example, given, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from hypothesis.strategies import binary, builds, integers, text
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.strategies import binary, builds, integers, sampled_from, text
 
-from integration_fabric.runtime.offsets import MAX_METADATA_CHARS, CommitMetadata, Progress
+from integration_fabric.runtime.offset_map import decode
+from integration_fabric.runtime.offsets import MAX_METADATA_CHARS, CommitMetadata, Done, Progress
 
 LONGEST_OFFSET = 2**63 - 1
 
 
 class ProgressMachine(RuleBasedStateMachine):
-    """Offsets with gaps are taken, done in any order and released; a set says what should be open."""
+    """Offsets with gaps are taken, done in any order, released and committed; workers die and begin anew from what was committed.
+
+    Beside it, plain sets say what stands in the topic and what is done.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.progress: Progress[str] = Progress(3)
-        self.next_offset = 3
+        self.room = 4_000
+        self.base, self.text = 3, ""
+        self.topic: list[int] = []
+        """What was ever handed out, ascending."""
+        self.committed: list[int] = []
+        """Results that were released, in order of their release."""
+        self.begin()
+
+    @initialize(room=sampled_from([6, 9, 20, 4_000]))
+    def choose_room(self, room: int) -> None:
+        self.room = room
+        self.begin()
+
+    def begin(self) -> None:
+        found = decode(self.text, self.base)
+        assert found is not None
+        self.progress: Progress[int] = Progress(self.base, found, room=self.room)
+        self.position = self.base
         self.open: set[int] = set()
-        self.taken: list[int] = []
-        self.released: list[int] = []
+        self.done: set[int] = set()
 
-    @rule(gap=integers(0, 3))
-    def take(self, gap: int) -> None:
-        offset = self.next_offset + gap
-        assert self.progress.take(offset)
-        self.next_offset = offset + 1
-        self.open.add(offset)
-        self.taken.append(offset)
+    @rule(gap=integers(0, 3), count=integers(1, 4))
+    def take(self, gap: int, count: int) -> None:
+        for _ in range(count):
+            again = [offset for offset in self.topic if offset >= self.position]
+            offset = again[0] if again else max([self.position, *(known + 1 for known in self.topic)]) + gap
+            if not again:
+                self.topic.append(offset)
+            self.position = offset + 1
+            assert self.progress.take(offset) == (offset not in self.committed)
+            if offset not in self.committed:
+                self.open.add(offset)
 
-    @precondition(lambda self: self.taken)
+    @precondition(lambda self: self.open or self.done)
     @rule(back=integers(0, 5))
     def take_again(self, back: int) -> None:
         """The broker may hand out again what was handed out before."""
-        assert not self.progress.take(self.taken[-1 - back % len(self.taken)])
-
-    @rule(below=integers(1, 4))
-    def take_below_the_base(self, below: int) -> None:
-        assert not self.progress.take(self.progress.base - below)
+        taken = sorted(self.open | self.done)
+        assert not self.progress.take(taken[-1 - back % len(taken)])
 
     @precondition(lambda self: self.open)
     @rule(place=integers(0, 20))
     def complete(self, place: int) -> None:
         offset = sorted(self.open)[place % len(self.open)]
-        self.progress.complete(offset, str(offset))
+        self.progress.complete(offset, offset)
         self.open.discard(offset)
+        self.done.add(offset)
 
     @rule()
     def release(self) -> None:
-        ready = self.progress.releasable
-        found = [int(result) for result in self.progress.release()]
-        assert bool(found) == ready
-        self.released += found
+        released = self.progress.release()
+        if released is None:
+            return
+        assert list(released.results) == sorted(set(released.results)), "not in the order of their offsets"
+        assert len(released.completed) <= self.room
+        self.committed += released.results
+        self.done -= set(released.results)
+        self.base, self.text = released.base, released.completed
+
+    @rule()
+    def die(self) -> None:
+        """What was done and not released is done again."""
+        self.begin()
+
+    @rule()
+    def compact(self) -> None:
+        """Open records that nobody holds go from the topic."""
+        self.topic = [offset for offset in self.topic if offset < self.position or offset in self.committed]
 
     @invariant()
-    def released_once_and_in_order(self) -> None:
-        assert self.released == self.taken[: len(self.released)]
+    def what_is_committed_says_what_is_done(self) -> None:
+        found = decode(self.text, self.base)
+        assert found is not None
+        committed = Done(self.base, found)
+        assert [offset for offset in self.topic if offset in committed] == sorted(self.committed)
 
     @invariant()
-    def everything_below_the_base_is_done(self) -> None:
-        assert all(offset >= self.progress.base for offset in self.open)
-        assert all(offset < self.progress.base for offset in self.released)
+    def each_result_is_released_once(self) -> None:
+        assert len(self.committed) == len(set(self.committed))
         assert self.progress.open_count == len(self.open)
+        assert self.progress.kept_count == len(self.open | self.done)
+        assert self.progress.releasable or not self.done
 
     def teardown(self) -> None:
-        for offset in sorted(self.open):
-            self.progress.complete(offset, str(offset))
-        self.open.clear()
+        """In the end everything is through, whatever the room."""
+        self.begin()
+        self.take(0, len(self.topic) + 1)
+        for offset in sorted(self.open, reverse=True):
+            self.complete(sorted(self.open).index(offset))
+            self.release()
         self.release()
-        assert self.released == self.taken
-        assert self.progress.base == (self.taken[-1] + 1 if self.taken else 3)
+        assert sorted(self.committed) == self.topic
+        assert (self.base, self.text) == (self.topic[-1] + 1, "")
 
 
-ProgressMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+ProgressMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
 TestProgress = ProgressMachine.TestCase
 
 
