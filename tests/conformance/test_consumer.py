@@ -209,6 +209,26 @@ async def test_a_held_member_is_given_partitions_and_stays_silent(kit: Kit, topi
         await member.receives(b"0")
 
 
+async def test_a_partition_that_is_held_back_is_silent_and_the_others_are_not(kit: Kit, wide_topic: str, group: str) -> None:
+    first, second = TopicPartition(wide_topic, 0), TopicPartition(wide_topic, 1)
+    async with joined(kit, group, wide_topic) as member:
+        await member.owns(first, second)
+        await member.go(first, second)
+        member.consumer.hold_back([first, TopicPartition(wide_topic, 99)])
+        await member.consumer.positions()  # it has obeyed
+        await kit.put(wide_topic, [(b"k", b"0")], partition=0)
+        await kit.put(wide_topic, [(b"k", b"1")], partition=1)
+        await member.receives(b"1")
+        member.consumer.hold()
+        member.consumer.release()
+        await member.consumer.retake([first])
+        await member.consumer.go({first: 0})
+        await kit.put(wide_topic, [(b"k", b"2")], partition=1)
+        await member.receives(b"1", b"2")
+        member.consumer.hold_back([])
+        await member.receives(b"1", b"2", b"0")
+
+
 async def test_what_is_retaken_is_handed_out_again_under_a_new_epoch(kit: Kit, topic: str, group: str) -> None:
     partition = TopicPartition(topic, 0)
     await kit.put(topic, [(b"k", b"%d" % number) for number in range(4)])
