@@ -125,7 +125,7 @@ class Once:
         """Find out whether a call that may have been sent was carried out; send it again only where that is safe."""
         effect, envelope = self._effect, delivery.envelope
         if effect.strategy is not Strategy.NATIVE_KEY:
-            await delivery.pause(max(0.0, (remaining + effect.settles_after).total_seconds()))
+            await delivery.pause(max(0.0, (remaining + effect.settles_after).total_seconds()), aside=True)
         found = None
         forgotten = effect.strategy is Strategy.NATIVE_KEY and remaining < -VENDOR_MEMORY
         if effect.strategy is Strategy.LOOKUP_FIRST or forgotten:

@@ -27,7 +27,7 @@ from integration_fabric.runtime.ports import (
     Stop,
 )
 from integration_fabric.runtime.records import Outgoing, Record, TopicPartition
-from integration_fabric.runtime.subscriber import Running
+from integration_fabric.runtime.subscriber import Pause, Running
 from integration_fabric.runtime.takeover import Takeover
 from integration_fabric.runtime.workers import Workers
 from integration_fabric.telemetry import metrics
@@ -121,7 +121,7 @@ class SubscriberLoop(Listener):
         self.stop: Stop | None = None
         self._lanes = Lanes()
         self._owned: dict[TopicPartition, Owned] = {}
-        self._workers = Workers(lanes=self._lanes, begin=self._begin, handle=self._handle, burst=self._bounds.burst)
+        self._workers = Workers(lanes=self._lanes, begin=self._begin, handle=self._handle, burst=self._bounds.burst, failed=self._broke)
         self._held = False
         self._tight: dict[TopicPartition, int] = {}
         """Partitions whose offset map is nearly full, and up to where they still start what they have."""
@@ -189,7 +189,7 @@ class SubscriberLoop(Listener):
             await self._finish()
         finally:
             self.state = LoopState.ENDED
-            await self._end([*workers, committing, draining])
+            await self._end([*workers, *self._workers.stand_ins, committing, draining])
 
     def drain(self) -> None:
         """Ask it to end: what runs is finished and committed, what is queued is left to others."""
@@ -379,7 +379,7 @@ class SubscriberLoop(Listener):
             return
         owned.enter()
         try:
-            result = await self._executor.execute(record, owned.fence, owned.pause)
+            result = await self._executor.execute(record, owned.fence, self._pause_of(owned))
             if result.dead_letter is not None:
                 await self._stop_at(owned, result)
             self._complete(owned, result)
@@ -390,6 +390,18 @@ class SubscriberLoop(Listener):
         finally:
             owned.end()
             self._lanes.finish(lane)
+
+    def _pause_of(self, owned: Owned) -> Pause:
+        async def pause(seconds: float, *, aside: bool = False) -> None:
+            if aside and seconds > 0:
+                await self._workers.aside(owned.pause(seconds))
+            else:
+                await owned.pause(seconds)
+
+        return pause
+
+    def _broke(self, error: BaseException) -> None:
+        self.failed(error if isinstance(error, Exception) else RuntimeError(str(error)))
 
     def _complete(self, owned: Owned, result: Result) -> None:
         if not self._is_mine(owned):

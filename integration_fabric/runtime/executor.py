@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,11 +16,8 @@ from integration_fabric.runtime.failures import Decision, GiveUp, RetryAfter, cl
 from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Clock, Codec, Fence
 from integration_fabric.runtime.records import Outgoing, Record
-from integration_fabric.runtime.subscriber import Delivery, Handled, Running
+from integration_fabric.runtime.subscriber import Delivery, Handled, Pause, Running
 from integration_fabric.telemetry.logs import LOG
-
-Pause = Callable[[float], Awaitable[None]]
-"""Waits that many seconds in the lane; raises Abandoned where the partition is to be handed over."""
 
 
 class Abandoned(Exception):
@@ -192,7 +189,7 @@ class Executor:
         else:
             trail.waits += 1
             LOG.waiting(self._running.name, trail.envelope, error, waits=trail.waits, delay_s=seconds)
-        await pause(seconds)
+        await pause(seconds, aside=isinstance(decision, RetryAfter) and decision.aside)
         if not isinstance(decision, RetryAfter):
             trail.waited_s += self._clock.monotonic_s() - trail.attempt_s
 

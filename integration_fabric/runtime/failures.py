@@ -16,6 +16,8 @@ class RetryAfter:
     """Try again in the lane, after this long; counts as an attempt."""
 
     delay: timedelta
+    aside: bool = False
+    """Whether other lanes may have its place meanwhile: it waits for them, or for others like them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def decide(error: BaseException, *, policy: Policy, attempts: int, waits: int, e
         case FailureClass.MISSING_PARENT:
             if elapsed >= policy.parent_wait:
                 return GiveUp(FailureClass.DATA, code_of(error))
-            return RetryAfter(back_off(attempts, policy, dice))
+            return RetryAfter(back_off(attempts, policy, dice), aside=True)
         case FailureClass.THROTTLED:
             asked = error.retry_after if isinstance(error, Throttled) else None
             return WaitForSystem(asked or back_off(waits + 1, policy, dice))

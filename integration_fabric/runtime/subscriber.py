@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import UnionType
-from typing import Any, Final, Generic, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Generic, Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.envelope import Coordinates, Envelope
@@ -34,6 +34,22 @@ class Handled:
     output_types: Final[tuple[str, ...]] = ()
 
 
+class Pause(Protocol):
+    """Waits in a lane."""
+
+    async def __call__(self, seconds: float, *, aside: bool = False) -> None:
+        """Wait.
+
+        Args:
+            seconds: How long.
+            aside: Whether another lane may run meanwhile in this one's place: not where more calls would go to a system that is away.
+
+        Raises:
+            Abandoned: the partition is handed over meanwhile.
+        """
+        ...
+
+
 @dataclass(slots=True)
 class Delivery:
     """One attempt at one message. Not to be changed, as an envelope."""
@@ -45,8 +61,7 @@ class Delivery:
     now: Final[datetime]
     encode: Callable[[Envelope, Sequence[Any]], tuple[tuple[Outgoing, ...], tuple[str, ...]]]
     """Encodes what is emitted; raises ContractBroken."""
-    pause: Callable[[float], Awaitable[None]]
-    """Waits that many seconds in the lane; raises where the partition is handed over meanwhile."""
+    pause: Pause
 
     def settle(self, outcome: Outcome) -> Handled:
         """Turn a handler's outcome into what the runtime commits."""

@@ -34,6 +34,10 @@ class FakeClock(Clock):
         """Seconds since the beginning."""
         return self._elapsed_s
 
+    async def pause(self, seconds: float, *, aside: bool = False) -> None:  # noqa: ARG002  the port says it
+        """As `sleep`: a lane's `Pause`, where nobody takes its place."""
+        await self.sleep(seconds)
+
     async def sleep(self, seconds: float) -> None:
         """Wait until somebody has moved the time that far."""
         if seconds <= 0:

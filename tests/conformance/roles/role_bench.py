@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -46,9 +46,7 @@ from integration_fabric.runtime.context import Context
 from integration_fabric.runtime.envelopes import Outputs
 from integration_fabric.runtime.ports import Fence, TakenLease
 from integration_fabric.runtime.records import TopicPartition
-from integration_fabric.runtime.subscriber import Delivery, Handled
-
-Pause = Callable[[float], Awaitable[None]]
+from integration_fabric.runtime.subscriber import Delivery, Handled, Pause
 
 NOW = SystemClock().now
 STARTS_ON = date(2026, 1, 15)
@@ -273,7 +271,7 @@ class Desk:
         return reply
 
 
-async def _at_once(_seconds: float) -> None:
+async def _at_once(seconds: float, *, aside: bool = False) -> None:
     """The lane's wait is over at once: every fault of these suites has ended, or landed, by then."""
 
 

@@ -93,7 +93,7 @@ async def test_an_effect_whose_answer_never_comes_is_resolved(job: Job, bench: B
     command, message_id = await job.make(bench), fresh("m")
     await faults.set_faults(job.vendor, effect_then_timeout_rate=1, hang_ms=20_000)
 
-    async def recover(_seconds: float) -> None:
+    async def recover(seconds: float, *, aside: bool = False) -> None:
         await faults.set_faults(job.vendor, effect_then_timeout_rate=0)
 
     async def carry_out() -> Carried:

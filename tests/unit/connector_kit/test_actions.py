@@ -108,7 +108,7 @@ class Bench:
         fence = Fence(running.name, "topic-1", 0, 1)
         await MemoryLeases(self.store).take(running.name, [TakenLease(TopicPartition("t", 0), "topic-1", 1)], "w")
         envelope = Envelope(COMMAND, MessageId("cmd-1"), "/test", NOW, "journey-1", system=System(system) if system else None)
-        return await running.run(Delivery(envelope, Coordinates("t", 0, 7), fence, 1, NOW, self.outputs, self.clock.sleep))
+        return await running.run(Delivery(envelope, Coordinates("t", 0, 7), fence, 1, NOW, self.outputs, self.clock.pause))
 
 
 async def test_the_reply_answers_the_command_and_says_which_system_it_is_from(codec: Codec) -> None:
@@ -159,5 +159,5 @@ async def test_native_ids_in_the_reply_become_cross_references(codec: Codec) -> 
     )  # fmt: skip
     envelope = Envelope(command, MessageId("cmd-1"), "/test", NOW, "journey-1")
     fence = Fence(running.name, "topic-1", 0, 1)
-    await running.run(Delivery(envelope, Coordinates("t", 0, 7), fence, 1, NOW, bench.outputs, bench.clock.sleep))
+    await running.run(Delivery(envelope, Coordinates("t", 0, 7), fence, 1, NOW, bench.outputs, bench.clock.pause))
     assert await bench.links.native("order", "SO-1", "tryton") == "17"

@@ -295,7 +295,7 @@ async def test_a_lane_that_is_given_up_leaves_the_effect_to_the_next_owner() -> 
     desk = Desk(Strategy.LOOKUP_FIRST, [Ending.DONE_UNANSWERED])
     await desk.take_over()
 
-    async def handed_over(_: float) -> None:
+    async def handed_over(seconds: float, *, aside: bool = False) -> None:
         raise Abandoned
 
     found = desk.delivery()

@@ -120,7 +120,7 @@ class Desk:
     def delivery(self, offset: int = 7, attempt: int = 1) -> Delivery:
         body = TaxCodeChanged(tax_code="k", name="n", rate=Decimal(1), legal_entity=LegalEntity("no"), aggregate_version=1)
         envelope = Envelope(body, MESSAGE, "/test", self.clock.now(), "c-1")
-        return Delivery(envelope, Coordinates("in", 0, offset), self.fence, attempt, self.clock.now(), _never, self.clock.sleep)
+        return Delivery(envelope, Coordinates("in", 0, offset), self.fence, attempt, self.clock.now(), _never, self.clock.pause)
 
     async def handle(self, offset: int = 7) -> Handled | Exception:
         """As a lane does: again and again until there is an outcome. Returns what a dead letter would be made of."""

@@ -110,7 +110,7 @@ class Office:
             business_keys=event.search_keys(),
             position=place,
         )
-        delivery = Delivery(envelope, place, self._fence, 1, self.clock.now(), self._outputs, self.clock.sleep)
+        delivery = Delivery(envelope, place, self._fence, 1, self.clock.now(), self._outputs, self.clock.pause)
         found = await self._running.run(delivery)
         self.sent += [self._read(output) for output in found.outputs]
         return found

@@ -63,7 +63,7 @@ async def execute(
 ) -> Result:
     executor = Executor(running=copier(handle, policy=policy), codec=codec, clock=clock, bury=bury, seed=1)
     async with clock.auto_advance():
-        return await executor.execute(record_of(codec, tax_code("a", 3)), FENCE, clock.sleep)
+        return await executor.execute(record_of(codec, tax_code("a", 3)), FENCE, clock.pause)
 
 
 async def test_a_message_that_is_handled_at_once(codec: Codec, clock: FakeClock) -> None:

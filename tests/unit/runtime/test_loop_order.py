@@ -155,3 +155,22 @@ async def test_records_that_are_handed_out_twice_are_handled_once(codec: Codec) 
                 member.loop.taken(again, member.consumer.snapshot())
             await bench.until_committed()
     assert bench.versions("a") == [0, 1, 0, 1, 2]
+
+
+async def test_what_waits_for_others_leaves_them_its_place(codec: Codec) -> None:
+    """Ten payments wait for their invoices, and only one message may run at once."""
+    arrived: set[str] = set()
+
+    async def handle(delivery: Delivery) -> None:
+        key = delivery.envelope.body.key
+        if key.startswith("child") and key.replace("child", "parent") not in arrived:
+            raise MissingParent("no parent yet")
+        arrived.add(key)
+
+    async with Bench(codec) as bench:
+        for kind in ("child", "parent"):
+            for number in range(10):
+                bench.publish(tax_code(f"{kind}-{number}", 0))
+        async with bench.running(copier(handle, policy=Policy(in_flight=1))):
+            await bench.until(lambda: len(bench.copies()) == 20, within_s=10)
+    assert not bench.dead_letters()

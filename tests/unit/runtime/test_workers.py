@@ -130,3 +130,79 @@ async def test_those_that_rest_cost_nothing() -> None:
     assert calls == WORKERS + 2
     for task in tasks:
         task.cancel()
+
+
+async def test_who_steps_aside_leaves_its_place_and_comes_back_to_a_free_one() -> None:
+    """All keys wait aside at once, and never do more handlers work than there are places."""
+    lanes, gate = Lanes(), asyncio.Event()
+    working, most, done = 0, 0, 0
+
+    async def run(_: Lane) -> None:
+        nonlocal working, most, done
+        for _ in range(3):
+            working += 1
+            most = max(most, working)
+            await asyncio.sleep(0)
+            working -= 1
+            await pool_of[0].aside(gate.wait())
+        done += 1
+
+    pool_of: list[Workers] = []
+    async with pool(lanes, run) as workers:
+        pool_of.append(workers)
+        fill(lanes, keys=5 * WORKERS)
+        workers.wake(1)
+        await until(lambda: lanes.running == 5 * WORKERS and working == 0)
+        gate.set()
+        await until(lambda: done == 5 * WORKERS)
+        assert most == WORKERS
+        await until(lambda: not lanes.running)
+        for task in workers.stand_ins:
+            task.cancel()
+
+
+async def test_what_comes_while_everyone_is_aside_is_handled() -> None:
+    lanes, gate, handled = Lanes(), asyncio.Event(), 0
+
+    async def run(_: Lane) -> None:
+        nonlocal handled
+        handled += 1
+        await pool_of[0].aside(gate.wait())
+
+    pool_of: list[Workers] = []
+    async with pool(lanes, run) as workers:
+        pool_of.append(workers)
+        for offset in range(3 * WORKERS):
+            lanes.put(Taken(Record("t", 0, offset, b"%d" % offset, None, None, 0), 1))
+            workers.wake(1)
+            await until(lambda offset=offset: handled == offset + 1)  # type: ignore[misc]
+        gate.set()
+        await until(lambda: not lanes.running)
+        for task in workers.stand_ins:
+            task.cancel()
+
+
+async def test_a_wait_that_is_called_off_leaves_the_count_right() -> None:
+    lanes, gate = Lanes(), asyncio.Event()
+
+    async def refuse() -> None:
+        await gate.wait()
+        raise ValueError
+
+    async def run(_: Lane) -> None:
+        try:
+            await pool_of[0].aside(refuse())
+        except ValueError:
+            await asyncio.sleep(0)
+
+    pool_of: list[Workers] = []
+    async with pool(lanes, run) as workers:
+        pool_of.append(workers)
+        fill(lanes, keys=3 * WORKERS)
+        workers.wake(1)
+        await until(lambda: lanes.running == 3 * WORKERS)
+        gate.set()
+        await until(lambda: not lanes.running)
+        assert workers._busy == 0
+        for task in workers.stand_ins:
+            task.cancel()
