@@ -189,5 +189,5 @@ async def _applied() -> Outcome:
     return Applied()
 
 
-async def _at_once(seconds: float) -> None:
+async def _at_once(seconds: float, *, aside: bool = False) -> None:
     assert seconds > 0
