@@ -65,6 +65,7 @@ class Worker:
                 tasks.create_task(poller.run(every=settings.poll_every, ending=self.ending))
             for timers in self.fabric.timers(self.parts):
                 tasks.create_task(timers.run(every=TIMER_EVERY, ending=self.ending))
+            tasks.create_task(self.fabric.governors.run(self.ending))
             tasks.create_task(self._announce(address))
             tasks.create_task(self._drain())
 
@@ -157,6 +158,10 @@ class Worker:
             "parts": list(self.parts),
             "started_at": self.started_at.isoformat(),
             "draining": self.ending.is_set(),
+            "systems": [
+                {"name": name, "flow": governor.state.flow.value, "running": governor.running, "most": governor.most}
+                for name, governor in self.fabric.governors.by_system.items()
+            ],
             "ready": all(item["state"] != LoopState.STARTING.value for item in subscribers),
             "subscribers": subscribers,
         }

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast
 
 from integration_fabric.delivery.effects import Effect, Once, Reply
+from integration_fabric.delivery.governor import OPEN, Gate
 from integration_fabric.delivery.ports import EffectLog, Link
 from integration_fabric.delivery.strategies import Strategy
 from integration_fabric.messages.base import Command, Event
@@ -46,7 +47,7 @@ class Action(Generic[C, K, A]):
         self.find = find
         return find
 
-    def bind(self, system: System, client: K, *, effects: EffectLog, clock: Clock) -> Running:
+    def bind(self, system: System, client: K, *, effects: EffectLog, clock: Clock, gate: Gate = OPEN) -> Running:
         """As a subscriber of the command's topic.
 
         Raises:
@@ -62,7 +63,7 @@ class Action(Generic[C, K, A]):
             timeout=policy.call_timeout,
             settles_after=self.settles_after,
         )
-        once = Once(effect=effect, log=effects, clock=clock)
+        once = Once(effect=effect, log=effects, clock=clock, gate=gate)
 
         async def run(delivery: Delivery) -> Handled:
             addressed = delivery.envelope.system

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from integration_fabric.connector_kit.http_connections import Connections
-from integration_fabric.delivery.deadline import refuse_if_late
+from integration_fabric.delivery.deadline import before_sending
 from integration_fabric.messages.errors import BadCredential, FabricError, Throttled, Transient, Unavailable, UnknownOutcome, VendorDrift
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -21,11 +21,11 @@ _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, http
 
 
 async def _in_time(_: httpx.Request) -> None:
-    refuse_if_late()
+    before_sending()
 
 
 HOOKS: dict[str, list[Callable[..., Any]]] = {"request": [_in_time]}
-"""For every client of httpx that actions use: nothing is sent after the deadline of the intent."""
+"""For every client of httpx that actions use: nothing is sent after the deadline of the intent, and each is counted."""
 
 
 class Answer:

@@ -11,7 +11,8 @@ from typing import Protocol
 from integration_fabric.connector_kit.intake import Incoming
 from integration_fabric.connector_kit.ports import Cursors
 from integration_fabric.connector_kit.reception import Reception
-from integration_fabric.messages.errors import MissingParent, Throttled
+from integration_fabric.delivery.governor import OPEN, Gate
+from integration_fabric.messages.errors import FabricError, MissingParent, Throttled, Unavailable
 from integration_fabric.runtime.failures import code_of
 from integration_fabric.runtime.ports import Clock
 from integration_fabric.telemetry import metrics
@@ -66,10 +67,10 @@ class Poller:
     A payload that waits for something to be linked holds the cursor, but nobody else: what comes after it is taken meanwhile.
     """
 
-    def __init__(self, *, name: str, source: Source, reception: Reception, cursors: Cursors, clock: Clock) -> None:
+    def __init__(self, *, name: str, source: Source, reception: Reception, cursors: Cursors, clock: Clock, gate: Gate = OPEN) -> None:
         """Join what it needs; `name` names its cursor."""
         self.name, self._source, self._reception = name, source, reception
-        self._cursors, self._clock = cursors, clock
+        self._cursors, self._clock, self._gate = cursors, clock, gate
         self._seen: set[str] = set()
         self._taken: set[bytes] = set()
         """Payloads behind the first that is deferred: they are read again, and need not be taken again."""
@@ -82,7 +83,7 @@ class Poller:
         held = False
         taken = 0
         while True:
-            page = await self._source.read(place)
+            page = await self._read(place)
             taken += await self._take_events(page.events)
             reached, count, held = await self._take_payloads(page, held=held)
             taken += count
@@ -97,6 +98,20 @@ class Poller:
         metrics.POLLED.labels(self.name).inc(taken)
         metrics.DEFERRED.labels(self.name).set(len(self._deferred))
         return taken
+
+    async def _read(self, place: str | None) -> Page:
+        """One look, through the same gate as the actions."""
+        async with self._gate.turn(self._pause):
+            try:
+                page = await self._source.read(place)
+            except FabricError as error:
+                await self._gate.note(error)
+                raise
+            await self._gate.note(None)
+            return page
+
+    async def _pause(self, seconds: float, *, aside: bool = False) -> None:  # noqa: ARG002  a poller has no place
+        await self._clock.sleep(seconds)
 
     async def _take_events(self, events: Sequence[Incoming]) -> int:
         fresh = [event for event in events if event.native_event_id not in self._seen]
@@ -153,7 +168,7 @@ class Poller:
                     LOG.event("polled", poller=self.name, taken=taken)
             except Exception as error:  # noqa: BLE001  a poller's defect must not end the worker, and with it every subscriber
                 failures += 1
-                asked_for = (isinstance(error, Throttled) and error.retry_after) or asked_for
+                asked_for = (isinstance(error, (Throttled, Unavailable)) and error.retry_after) or asked_for
                 metrics.POLL_FAILURES.labels(self.name, code_of(error)).inc()
                 if failures in {1, 10} or failures % 100 == 0:
                     LOG.problem("poll_failed", poller=self.name, failures=failures, code=code_of(error), error=str(error))

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from integration_fabric.messages.errors import UnknownOutcome
 from integration_fabric.runtime.ports import Clock
 
 _UNTIL: ContextVar[tuple[Clock, float] | None] = ContextVar("sending_until", default=None)
+_CALLS: ContextVar[Calls | None] = ContextVar("calls", default=None)
 
 
 @contextmanager
@@ -25,6 +27,31 @@ def sending_until(clock: Clock, until_s: float) -> Iterator[None]:
         yield
     finally:
         _UNTIL.reset(token)
+
+
+@dataclass(slots=True)
+class Calls:
+    """How many requests were sent."""
+
+    count: int = 0
+
+
+@contextmanager
+def counting() -> Iterator[Calls]:
+    """While inside, and in the tasks that are begun inside, requests are counted."""
+    token = _CALLS.set(calls := Calls())
+    try:
+        yield calls
+    finally:
+        _CALLS.reset(token)
+
+
+def before_sending() -> None:
+    """What every HTTP client does before each request. Raises as `refuse_if_late`."""
+    refuse_if_late()
+    calls = _CALLS.get()
+    if calls is not None:
+        calls.count += 1
 
 
 def refuse_if_late() -> None:

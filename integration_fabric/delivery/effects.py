@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TypeVar, assert_never
 
 from integration_fabric.delivery.deadline import sending_until
+from integration_fabric.delivery.governor import OPEN, Gate
 from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
 from integration_fabric.delivery.strategies import Strategy
 from integration_fabric.messages.errors import (
@@ -69,8 +70,8 @@ class Effect:
 class Once:
     """Carries out the effects of one subscriber once each."""
 
-    def __init__(self, *, effect: Effect, log: EffectLog, clock: Clock) -> None:
-        self._effect, self._log, self._clock = effect, log, clock
+    def __init__(self, *, effect: Effect, log: EffectLog, clock: Clock, gate: Gate = OPEN) -> None:
+        self._effect, self._log, self._clock, self._gate = effect, log, clock, gate
 
     async def run(self, delivery: Delivery) -> Handled:
         """Handle one command.
@@ -80,20 +81,29 @@ class Once:
             FabricError: as the action raised it; the call had no effect then.
         """
         effect, envelope = self._effect, delivery.envelope
-        began_s = self._clock.monotonic_s()
-        claim: Claim = await self._log.claim(delivery.fence, envelope.id, delivery.coordinates, within=effect.timeout + MARGIN)
-        match claim:
-            case Remembered(handled, same_record):
-                return handled if same_record else Handled(OutcomeKind.DUPLICATE, detail="applied from another position")
-            case Fresh(generation):
-                return await self._send(delivery, generation, began_s)
-            case Open(generation, remaining):
-                return await self._resolve(delivery, generation, remaining)
-            case _:
-                assert_never(claim)
+        async with self._gate.turn(delivery.pause):
+            began_s = self._clock.monotonic_s()
+            claim: Claim = await self._log.claim(delivery.fence, envelope.id, delivery.coordinates, within=effect.timeout + MARGIN)
+            match claim:
+                case Remembered(handled, same_record):
+                    return handled if same_record else Handled(OutcomeKind.DUPLICATE, detail="applied from another position")
+                case Fresh(generation):
+                    ended = await self._send(delivery, generation, began_s)
+                    if isinstance(ended, Handled):
+                        return ended
+                    remaining = ended
+                case Open(generation, remaining):
+                    pass
+                case _:
+                    assert_never(claim)
+        return await self._resolve(delivery, generation, remaining)
 
-    async def _send(self, delivery: Delivery, generation: int, began_s: float) -> Handled:
-        """Make the call if it ends before the intent's deadline, and write down how it ended."""
+    async def _send(self, delivery: Delivery, generation: int, began_s: float) -> Handled | timedelta:
+        """Make the call if it ends before the intent's deadline, and write down how it ended.
+
+        Returns:
+            What became of it; where nobody knows, what is left of the deadline.
+        """
         if self._clock.monotonic_s() - began_s > MARGIN.total_seconds():
             await self._kept(delivery, lambda: self._log.withdraw(delivery.fence, delivery.envelope.id))
             raise Unavailable("the store was too slow for the intent's deadline; nothing was sent")
@@ -104,8 +114,7 @@ class Once:
             raise
         except (UnknownOutcome, TimeoutError) as error:
             LOG.unknown_outcome(delivery.fence.subscriber, delivery.envelope, error, strategy=self._effect.strategy)
-            spent = timedelta(seconds=self._clock.monotonic_s() - began_s)
-            return await self._resolve(delivery, generation, self._effect.timeout + MARGIN - spent)
+            return self._effect.timeout + MARGIN - timedelta(seconds=self._clock.monotonic_s() - began_s)
         return await self._settle(delivery, reply)
 
     async def _call(self, delivery: Delivery, generation: int, began_s: float) -> Reply:
@@ -114,18 +123,25 @@ class Once:
         try:
             with sending_until(self._clock, until_s):
                 async with asyncio.timeout(self._effect.timeout.total_seconds()):
-                    return await self._effect.send(delivery, generation)
-        except (*_NOT_SENT, *_REFUSED, UnknownOutcome, TimeoutError):
+                    reply = await self._effect.send(delivery, generation)
+        except (*_NOT_SENT, *_REFUSED, UnknownOutcome, TimeoutError) as error:
+            await self._gate.note(error)
             raise
         except Exception:
             await self._kept(delivery, lambda: self._log.give_up(delivery.fence, delivery.envelope.id))
             raise
+        await self._gate.note(None)
+        return reply
 
     async def _resolve(self, delivery: Delivery, generation: int, remaining: timedelta) -> Handled:
         """Find out whether a call that may have been sent was carried out; send it again only where that is safe."""
+        if self._effect.strategy is not Strategy.NATIVE_KEY:
+            await delivery.pause(max(0.0, (remaining + self._effect.settles_after).total_seconds()), aside=True)
+        async with self._gate.turn(delivery.pause):
+            return await self._look_and_resend(delivery, generation, remaining)
+
+    async def _look_and_resend(self, delivery: Delivery, generation: int, remaining: timedelta) -> Handled:
         effect, envelope = self._effect, delivery.envelope
-        if effect.strategy is not Strategy.NATIVE_KEY:
-            await delivery.pause(max(0.0, (remaining + effect.settles_after).total_seconds()), aside=True)
         found = None
         forgotten = effect.strategy is Strategy.NATIVE_KEY and remaining < -VENDOR_MEMORY
         if effect.strategy is Strategy.LOOKUP_FIRST or forgotten:
@@ -156,9 +172,14 @@ class Once:
         assert self._effect.find is not None
         try:
             async with asyncio.timeout(self._effect.timeout.total_seconds()):
-                return await self._effect.find(delivery, generation)
-        except (TimeoutError, UnknownOutcome) as error:
-            raise Unavailable(f"reading back did not answer: {error}") from error
+                found = await self._effect.find(delivery, generation)
+        except (TimeoutError, FabricError) as error:
+            await self._gate.note(error)
+            if isinstance(error, (TimeoutError, UnknownOutcome)):
+                raise Unavailable(f"reading back did not answer: {error}") from error
+            raise
+        await self._gate.note(None)
+        return found
 
     async def _settle(self, delivery: Delivery, reply: Reply) -> Handled:
         state = EffectState.REFUSED if reply.refused else EffectState.DONE

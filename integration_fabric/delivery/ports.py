@@ -1,10 +1,10 @@
-"""What delivery needs kept: the effect log. Implemented on SQL and in memory; one conformance suite runs both."""
+"""What delivery needs kept: the effect log, and how systems stand. Implemented on SQL and in memory; one conformance suite runs both."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -90,4 +90,69 @@ class EffectLog(Protocol):
 
     async def give_up(self, fence: Fence, message_id: str) -> None:
         """Mark an open intent as unknown: a person decides."""
+        ...
+
+
+class Flow(StrEnum):
+    """Whether a system is called."""
+
+    FLOWING = "flowing"
+    THROTTLED = "throttled"
+    """It asked for less: not before a moment that it named, or that was guessed."""
+    AWAY = "away"
+    """It did not answer again and again: one call at a time asks whether it is back."""
+    REFUSING = "refusing"
+    """It does not accept our credential: as away, and somebody is told."""
+    PAUSED = "paused"
+    """A person said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemState:
+    """How one system stands, for every worker that calls it."""
+
+    flow: Flow = Flow.FLOWING
+    remaining: timedelta = timedelta()
+    """Until it may be called again, by the database's clock: by all, or by one that asks whether it is back. Not above zero once it may."""
+    why: str = ""
+    since: datetime | None = None
+    failures: int = 0
+    """How often it was asked in vain whether it is back."""
+    by: str = ""
+    """Who paused it."""
+
+
+class SystemStates(Protocol):
+    """How systems stand, shared by all workers. All raise Unavailable where the store does not answer."""
+
+    async def read(self) -> Mapping[str, SystemState]:
+        """Those that anything is known of; all others flow."""
+        ...
+
+    async def turn_away(self, system: str, flow: Flow, within: timedelta, *, why: str, failures: int = 0) -> None:
+        """Keep everybody from calling it for so long. What a person paused stays paused; a longer wait of the same kind stays."""
+        ...
+
+    async def flows(self, system: str) -> None:
+        """It answers again. What a person paused stays paused."""
+        ...
+
+    async def claim_probe(self, system: str, within: timedelta) -> bool:
+        """Whether the caller is the one that may ask whether it is back; for so long no other may."""
+        ...
+
+    async def pause(self, system: str, *, by: str, why: str, within: timedelta | None) -> None:
+        """A person stops all calls, for a while or until `resume`."""
+        ...
+
+    async def resume(self, system: str) -> bool:
+        """All calls go on, whatever stopped them. Returns whether anything did."""
+        ...
+
+    async def reserve(self, system: str, calls: int, *, per_s: float) -> timedelta:
+        """Take this many calls of a rate that all workers share.
+
+        Returns:
+            How long to wait before they are made.
+        """
         ...

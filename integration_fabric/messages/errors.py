@@ -73,10 +73,19 @@ class Throttled(FabricError):
 
 
 class Unavailable(FabricError):
-    """Nothing listens, and nothing was sent. It says nothing about the message."""
+    """Nothing listens, and nothing was sent. It says nothing about the message.
+
+    Args:
+        message: For people.
+        retry_after: When to try again, where that is known.
+    """
 
     code = "unavailable"
     failure = FailureClass.UNAVAILABLE
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class BadCredential(FabricError):

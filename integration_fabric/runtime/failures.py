@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
-from integration_fabric.messages.errors import DataProblem, FabricError, FailureClass, Throttled
+from integration_fabric.messages.errors import DataProblem, FabricError, FailureClass, Throttled, Unavailable
 from integration_fabric.runtime.policy import Policy
 
 
@@ -75,7 +75,8 @@ def decide(error: BaseException, *, policy: Policy, attempts: int, waits: int, e
             asked = error.retry_after if isinstance(error, Throttled) else None
             return WaitForSystem(asked or back_off(waits + 1, policy, dice))
         case FailureClass.UNAVAILABLE | FailureClass.CREDENTIAL:
-            return WaitForSystem(back_off(waits + 1, policy, dice))
+            known = error.retry_after if isinstance(error, Unavailable) else None
+            return WaitForSystem(known or back_off(waits + 1, policy, dice))
         case (
             FailureClass.UNKNOWN
             | FailureClass.DATA

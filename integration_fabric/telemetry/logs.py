@@ -90,6 +90,16 @@ class Log:
         remedy = f'to go on without it set at_dead_letter = "skip" under [subscribers."{subscriber}"] and start its worker again'
         self._log.error("subscriber_stopped", subscriber=subscriber, position=position, key=key, code=code, why=why, remedy=remedy)
 
+    def system(self, system: str, *, flow: str, why: str) -> None:
+        """A system is called, or is not called, as from now on."""
+        if flow == "flowing":
+            self._log.info("system_flows", system=system)
+        elif flow == "refusing":
+            remedy = f"correct the credential of {system} in the settings; it is asked again by itself"
+            self._log.error("system_refuses_us", system=system, why=why, remedy=remedy)
+        else:
+            self._log.warning("system_is_not_called", system=system, flow=flow, why=why)
+
     def offset_map(self, subscriber: str, *, partition: str, tight: bool) -> None:
         """The map of what is done beyond a partition's base is nearly full, or has room again."""
         if tight:

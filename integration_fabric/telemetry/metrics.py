@@ -53,4 +53,6 @@ LATE_STEPS = Counter("fabric_late_steps", "Steps whose answer did not come by th
 WEBHOOKS = Counter("fabric_webhooks", "Webhooks received, by system and answer.", ["system", "status"])
 QUARANTINED = Counter("fabric_quarantined", "Payloads from outside that make no sense, by system and code.", ["system", "code"])
 POLL_FAILURES = Counter("fabric_poll_failures", "Polls that failed, by poller and code.", ["poller", "code"])
+SYSTEM_FLOW = Gauge("fabric_system_flow", "1 for how a system stands: flowing, throttled, away, refusing or paused.", ["system", "flow"])
+SYSTEM_CALLS = Counter("fabric_system_calls", "Actions and polls that called a system, by what came of it.", ["system", "result"])
 DEFERRED = Gauge("fabric_deferred_payloads", "Polled payloads that wait for something that they name to be linked.", ["poller"])

@@ -191,6 +191,7 @@ class World:
     timers: list[TimerPoller] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     exits: AsyncExitStack = field(default_factory=AsyncExitStack)
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def cpq(self) -> Cpq:
@@ -213,6 +214,7 @@ class World:
             loop = self.fabric.loop(running, worker=WORKER)
             self.loops.append(loop)
             self.tasks.append(asyncio.create_task(loop.run(), name=running.name))
+        self.tasks.append(asyncio.create_task(self.fabric.governors.run(self.ending), name="governors"))
         self.pollers += [poller for poller, _ in self.fabric.pollers(parts)]
         self.timers += list(self.fabric.timers(parts))
 
@@ -224,9 +226,11 @@ class World:
 
     async def stop(self) -> None:
         """Drain everything that runs."""
+        self.ending.set()
         for loop in self.loops:
             loop.drain()
         await asyncio.gather(*self.tasks)
+        self.ending.clear()
         self.loops.clear()
         self.tasks.clear()
 

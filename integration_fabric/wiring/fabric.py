@@ -23,13 +23,15 @@ from integration_fabric.backends.sql.effects import SqlEffects
 from integration_fabric.backends.sql.instances import SqlInstances
 from integration_fabric.backends.sql.leases import SqlLeases
 from integration_fabric.backends.sql.receipts import SqlReceipts
+from integration_fabric.backends.sql.system_states import SqlSystemStates
 from integration_fabric.canonical.ports import CrossReferences
 from integration_fabric.canonical.routing import Routes
 from integration_fabric.connector_kit.polling import Poller
 from integration_fabric.connector_kit.ports import Cursors, Receipts
 from integration_fabric.connector_kit.reception import Reception
 from integration_fabric.delivery.dead_letters import bury
-from integration_fabric.delivery.ports import EffectLog
+from integration_fabric.delivery.governor import Governors
+from integration_fabric.delivery.ports import EffectLog, SystemStates
 from integration_fabric.messages.ids import System
 from integration_fabric.operations.ports import TopicReader
 from integration_fabric.process_engine import subscriber as process_subscriber
@@ -67,6 +69,7 @@ class Stores:
     cross_references: CrossReferences
     cursors: Cursors
     receipts: Receipts
+    system_states: SystemStates
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Fabric:
     publisher: Publisher
     stores: Stores
     systems: Mapping[str, OpenSystem]
+    governors: Governors
     routes: Routes
     reader: TopicReader
     backing: Callable[[str], Backing]
@@ -98,7 +102,8 @@ class Fabric:
 
     def _actions(self, system: OpenSystem) -> Sequence[Running]:
         connector = system.vendor.connector
-        return connector.subscribers(system.name, system.client, effects=self.stores.effects, clock=self.clock)
+        gate = self.governors.by_system[system.name]
+        return connector.subscribers(system.name, system.client, effects=self.stores.effects, clock=self.clock, gate=gate)
 
     def loop(self, running: Running, *, worker: str) -> SubscriberLoop:
         """A loop for one subscriber; a new one each time that it is started."""
@@ -119,6 +124,7 @@ class Fabric:
             reception=self.reception(system.name, system.vendor),
             cursors=self.stores.cursors,
             clock=self.clock,
+            gate=self.governors.by_system[system.name],
         )
 
     def reception(self, name: System, vendor: Vendor) -> Reception:
@@ -164,7 +170,7 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: C
             if parts
             else {}
         )
-        leases = SqlLeases(database)
+        leases, states = SqlLeases(database), SqlSystemStates(database)
         inquiry = KafkaInquiry(config)
         consuming = {**config, "group.protocol": settings.kafka.group_protocol}
 
@@ -189,13 +195,20 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: C
                 cross_references=SqlCrossReferences(database),
                 cursors=SqlCursors(database),
                 receipts=SqlReceipts(database),
+                system_states=states,
             ),
             systems=systems,
+            governors=governors_of(systems, states, clock),
             routes=landscape.routes(settings),
             reader=KafkaReader(config=config, inquiry=inquiry),
             backing=backing,
             make_topics=lambda names: _make_topics(config, names),
         )
+
+
+def governors_of(systems: Mapping[str, OpenSystem], states: SystemStates, clock: Clock) -> Governors:
+    """One governor for each system that is open."""
+    return Governors({name: system.settings.limits for name, system in systems.items()}, states=states, clock=clock)
 
 
 def _make_topics(config: Mapping[str, Any], names: Sequence[str]) -> None:

@@ -13,14 +13,21 @@ from integration_fabric.backends.memory.instances import MemoryInstances
 from integration_fabric.backends.memory.publisher import MemoryPublisher
 from integration_fabric.backends.memory.reader import MemoryReader
 from integration_fabric.backends.memory.store import MemoryStore
-from integration_fabric.backends.memory.stores import MemoryCrossReferences, MemoryCursors, MemoryEffects, MemoryLeases, MemoryReceipts
+from integration_fabric.backends.memory.stores import (
+    MemoryCrossReferences,
+    MemoryCursors,
+    MemoryEffects,
+    MemoryLeases,
+    MemoryReceipts,
+    MemorySystemStates,
+)
 from integration_fabric.backends.memory.transactions import MemoryTransactions
 from integration_fabric.backends.registry.memory import MemoryRegistry
 from integration_fabric.governance.schema_files import read_all
 from integration_fabric.runtime.backing import Backing
 from integration_fabric.runtime.ports import Clock
 from integration_fabric.wiring import landscape
-from integration_fabric.wiring.fabric import Fabric, Stores, open_system
+from integration_fabric.wiring.fabric import Fabric, Stores, governors_of, open_system
 from integration_fabric.wiring.settings import Settings
 
 
@@ -46,7 +53,9 @@ async def open_memory_fabric(settings: Settings, *, clock: Clock) -> AsyncIterat
             clock=clock,
         )
 
+    states = MemorySystemStates(store)
     async with AsyncExitStack() as stack:
+        systems = {name: await open_system(name, system, stack) for name, system in settings.systems.items()}
         yield Fabric(
             settings=settings,
             clock=clock,
@@ -59,8 +68,10 @@ async def open_memory_fabric(settings: Settings, *, clock: Clock) -> AsyncIterat
                 cross_references=cross_references,
                 cursors=MemoryCursors(store),
                 receipts=MemoryReceipts(store),
+                system_states=states,
             ),
-            systems={name: await open_system(name, system, stack) for name, system in settings.systems.items()},
+            systems=systems,
+            governors=governors_of(systems, states, clock),
             routes=landscape.routes(settings),
             reader=MemoryReader(broker),
             backing=backing,

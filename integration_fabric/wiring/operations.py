@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from integration_fabric.backends.avro.codec import AvroCodec
 from integration_fabric.backends.sql.instances import SqlInstances
+from integration_fabric.backends.sql.system_states import SqlSystemStates
 from integration_fabric.delivery.dead_letters import DeadLetterView, topic_of, view
+from integration_fabric.delivery.maintenance import left_of
+from integration_fabric.delivery.ports import SystemState, SystemStates
 from integration_fabric.governance.schema_files import read_all
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.catalogue import BY_TOPIC
-from integration_fabric.messages.errors import Undecodable
+from integration_fabric.messages.errors import Undecodable, UsageProblem
 from integration_fabric.messages.fabric import Activity, ProcessChanged, SubscriberAnnounced
 from integration_fabric.operations.conservation import Balance, Fold
 from integration_fabric.operations.journey import Journey, trace
 from integration_fabric.operations.ports import TopicReader
 from integration_fabric.process_engine.ports import InstanceRow, Instances
+from integration_fabric.runtime.clock import SystemClock
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.records import TopicPartition
 from integration_fabric.wiring import landscape
 from integration_fabric.wiring.fabric import open_database
 from integration_fabric.wiring.kafka import client_config, open_reader, open_registry
-from integration_fabric.wiring.settings import Settings
+from integration_fabric.wiring.settings import Settings, SystemSettings
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 
 def read_journey(settings: Settings, key: str) -> Journey:
@@ -111,6 +118,51 @@ def find_instances(
             return await instances.find(process=process, state=state, key=key, limit=limit)
 
     return asyncio.run(find())
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStanding:
+    """A system of the settings, and how it stands."""
+
+    name: str
+    settings: SystemSettings
+    state: SystemState
+    maintenance_left: timedelta
+
+
+def read_systems(settings: Settings) -> Sequence[SystemStanding]:
+    """How each system of the settings stands. Raises UsageProblem."""
+    found = _with_states(settings, lambda states: states.read())
+    now = SystemClock().now()
+    return [
+        SystemStanding(name, system, found.get(name, SystemState()), left_of(system.maintenance, now))
+        for name, system in sorted(settings.systems.items())
+    ]
+
+
+def pause_system(settings: Settings, system: str, *, by: str, why: str, within: timedelta | None) -> None:
+    """Stop all calls of a system. Raises UsageProblem where it is none."""
+    _known(settings, system)
+    _with_states(settings, lambda states: states.pause(system, by=by, why=why, within=within))
+
+
+def resume_system(settings: Settings, system: str) -> bool:
+    """Let its calls go on; whether anything had stopped them. Raises UsageProblem where it is none."""
+    _known(settings, system)
+    return _with_states(settings, lambda states: states.resume(system))
+
+
+def _known(settings: Settings, system: str) -> None:
+    if system not in settings.systems:
+        raise UsageProblem(f"there is no system {system}; there are {', '.join(sorted(settings.systems)) or 'none'}")
+
+
+def _with_states(settings: Settings, ask: Callable[[SystemStates], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with AsyncExitStack() as stack:
+            return await ask(SqlSystemStates(await open_database(settings, stack)))
+
+    return asyncio.run(run())
 
 
 def messages(reader: TopicReader, codec: Codec, kind: type[M]) -> Iterator[M]:

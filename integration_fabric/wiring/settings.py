@@ -7,11 +7,13 @@ import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from integration_fabric.delivery.governor import Limits
+from integration_fabric.delivery.maintenance import Window
 from integration_fabric.messages.errors import UsageProblem
 from integration_fabric.runtime.policy import AtDeadLetter
 
@@ -51,6 +53,10 @@ class RegistrySettings(_Section):
     """Of a Confluent-compatible registry; empty for the embedded one, which keeps them on a compacted topic."""
 
 
+def _window(value: object) -> Window:
+    return value if isinstance(value, Window) else Window.parse(str(value))
+
+
 class SystemSettings(_Section):
     """One running system that plays a role."""
 
@@ -71,6 +77,17 @@ class SystemSettings(_Section):
     """How often it is asked for what has changed, where it does not tell."""
     answer_within: timedelta = timedelta(seconds=8)
     """For one call; shorter than the timeout of a whole command."""
+    calls_per_s: float | None = Field(default=None, gt=0)
+    """That it is given at the most, by all workers together."""
+    concurrency: int | None = Field(default=None, ge=1)
+    """Commands and polls that one worker carries out on it at once; by default as many as its subscribers do."""
+    maintenance: tuple[Annotated[Window, PlainValidator(_window)], ...] = ()
+    """When it is not called, e.g. `Sun 02:00-04:00` or `Mon-Fri 22:00-01:00 Europe/Oslo`."""
+
+    @property
+    def limits(self) -> Limits:
+        """For its governor."""
+        return Limits(self.concurrency, self.calls_per_s, self.maintenance)
 
 
 class SubscriberSettings(_Section):

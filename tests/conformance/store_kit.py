@@ -11,7 +11,14 @@ from sqlalchemy import delete
 from integration_fabric.backends.memory.clock import FakeClock
 from integration_fabric.backends.memory.instances import MemoryInstances
 from integration_fabric.backends.memory.store import MemoryStore
-from integration_fabric.backends.memory.stores import MemoryCrossReferences, MemoryCursors, MemoryEffects, MemoryLeases, MemoryReceipts
+from integration_fabric.backends.memory.stores import (
+    MemoryCrossReferences,
+    MemoryCursors,
+    MemoryEffects,
+    MemoryLeases,
+    MemoryReceipts,
+    MemorySystemStates,
+)
 from integration_fabric.backends.sql.cross_references import SqlCrossReferences
 from integration_fabric.backends.sql.cursors import SqlCursors
 from integration_fabric.backends.sql.database import Database
@@ -19,10 +26,11 @@ from integration_fabric.backends.sql.effects import SqlEffects
 from integration_fabric.backends.sql.instances import SqlInstances
 from integration_fabric.backends.sql.leases import SqlLeases
 from integration_fabric.backends.sql.receipts import SqlReceipts
+from integration_fabric.backends.sql.system_states import SqlSystemStates
 from integration_fabric.backends.sql.tables import METADATA, STORE
 from integration_fabric.canonical.ports import CrossReferences
 from integration_fabric.connector_kit.ports import Cursors, Receipts
-from integration_fabric.delivery.ports import EffectLog
+from integration_fabric.delivery.ports import EffectLog, SystemStates
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.process_engine.ports import Instances
 from integration_fabric.runtime.outcomes import OutcomeKind
@@ -60,6 +68,7 @@ class Stores:
     cross_references: CrossReferences
     cursors: Cursors
     receipts: Receipts
+    system_states: SystemStates
 
     async def take(self, fence: Fence = FENCE, owner: str = "worker-1") -> None:
         """Raise the lease to the fence's epoch."""
@@ -72,14 +81,28 @@ def memory_stores() -> Stores:
     store = MemoryStore(FakeClock())
     links = MemoryCrossReferences(store)
     return Stores(
-        MemoryLeases(store), MemoryEffects(store, links), MemoryInstances(store), links, MemoryCursors(store), MemoryReceipts(store)
+        MemoryLeases(store),
+        MemoryEffects(store, links),
+        MemoryInstances(store),
+        links,
+        MemoryCursors(store),
+        MemoryReceipts(store),
+        MemorySystemStates(store),
     )
 
 
 def sql_stores(database: Database) -> Stores:
     """On one connection to a database."""
     links = SqlCrossReferences(database)
-    return Stores(SqlLeases(database), SqlEffects(database), SqlInstances(database), links, SqlCursors(database), SqlReceipts(database))
+    return Stores(
+        SqlLeases(database),
+        SqlEffects(database),
+        SqlInstances(database),
+        links,
+        SqlCursors(database),
+        SqlReceipts(database),
+        SqlSystemStates(database),
+    )
 
 
 @contextmanager

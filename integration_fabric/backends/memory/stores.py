@@ -9,7 +9,18 @@ from datetime import datetime, timedelta
 from integration_fabric.backends.memory.store import MemoryStore
 from integration_fabric.canonical.ports import CrossReferences
 from integration_fabric.connector_kit.ports import RECEIPTS_KEPT, Cursors, Receipt, Receipts, ReceiptState
-from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
+from integration_fabric.delivery.ports import (
+    Claim,
+    EffectLog,
+    EffectState,
+    Flow,
+    Fresh,
+    Link,
+    Open,
+    Remembered,
+    SystemState,
+    SystemStates,
+)
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.errors import Conflict
 from integration_fabric.runtime.offsets import Done
@@ -265,3 +276,112 @@ class MemoryReceipts(Receipts):
                         self._store.put(self._published, message_id, receipt.received_at)
 
         await self._store.run(work)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """How one system stands, on the store's clock."""
+
+    flow: Flow = Flow.FLOWING
+    until_s: float = 0.0
+    since: datetime | None = None
+    why: str = ""
+    failures: int = 0
+    by: str = ""
+    probe_until_s: float = 0.0
+    free_s: float = 0.0
+
+
+class MemorySystemStates(SystemStates):
+    """Implements `delivery.ports.SystemStates`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._standings: dict[str, _Standing] = {}
+
+    async def read(self) -> Mapping[str, SystemState]:
+        """Those that anything is known of."""
+        return await self._store.run(lambda: {name: self._state(standing) for name, standing in self._standings.items()})
+
+    async def turn_away(self, system: str, flow: Flow, within: timedelta, *, why: str, failures: int = 0) -> None:
+        """Keep everybody from calling it for so long."""
+
+        def work() -> None:
+            found, until_s = self._found(system), self._now_s() + within.total_seconds()
+            if found.flow is Flow.PAUSED or (found.flow is flow and found.until_s > until_s):
+                return
+            since = found.since if found.flow is flow else self._store.clock.now()
+            self._put(system, replace(found, flow=flow, until_s=until_s, since=since, why=why, failures=failures, by=""))
+
+        await self._store.run(work)
+
+    async def flows(self, system: str) -> None:
+        """It answers again."""
+
+        def work() -> None:
+            found = self._found(system)
+            if found.flow is not Flow.PAUSED:
+                self._put(system, _Standing(since=self._store.clock.now(), free_s=found.free_s))
+
+        await self._store.run(work)
+
+    async def claim_probe(self, system: str, within: timedelta) -> bool:
+        """Whether the caller may ask whether it is back."""
+
+        def work() -> bool:
+            found = self._found(system)
+            if found.probe_until_s > self._now_s():
+                return False
+            self._put(system, replace(found, probe_until_s=self._now_s() + within.total_seconds()))
+            return True
+
+        return await self._store.run(work)
+
+    async def pause(self, system: str, *, by: str, why: str, within: timedelta | None) -> None:
+        """A person stops all calls."""
+
+        def work() -> None:
+            until_s = float("inf") if within is None else self._now_s() + within.total_seconds()
+            found = replace(self._found(system), flow=Flow.PAUSED, until_s=until_s, since=self._store.clock.now(), failures=0)
+            self._put(system, replace(found, why=why, by=by))
+
+        await self._store.run(work)
+
+    async def resume(self, system: str) -> bool:
+        """All calls go on."""
+
+        def work() -> bool:
+            found = self._found(system)
+            self._put(system, _Standing(since=self._store.clock.now(), free_s=found.free_s))
+            return self._state(found).flow is not Flow.FLOWING
+
+        return await self._store.run(work)
+
+    async def reserve(self, system: str, calls: int, *, per_s: float) -> timedelta:
+        """Take this many calls of the shared rate."""
+
+        def work() -> timedelta:
+            found, now_s = self._found(system), self._now_s()
+            begins_s = max(found.free_s, now_s)
+            self._put(system, replace(found, free_s=begins_s + calls / per_s))
+            return timedelta(seconds=begins_s - now_s)
+
+        return await self._store.run(work)
+
+    def _found(self, system: str) -> _Standing:
+        return self._standings.get(system, _Standing())
+
+    def _put(self, system: str, standing: _Standing) -> None:
+        self._store.put(self._standings, system, standing)
+
+    def _now_s(self) -> float:
+        return self._store.clock.monotonic_s()
+
+    def _state(self, found: _Standing) -> SystemState:
+        left_s = min(found.until_s - self._now_s(), FOR_EVER_S)
+        if found.flow is Flow.FLOWING or (found.flow in {Flow.PAUSED, Flow.THROTTLED} and left_s <= 0):
+            return SystemState(since=found.since)
+        return SystemState(found.flow, timedelta(seconds=left_s), found.why, found.since, found.failures, found.by)
+
+
+FOR_EVER_S = 1e10

@@ -186,3 +186,18 @@ PUBLISHED = Table(
     Index("ix_receipt_messages_received", "received_s"),
 )
 """Events that were published, for the other payloads that tell of them."""
+
+SYSTEM_STATES = Table(
+    "system_states",
+    METADATA,
+    Column("system", String(100), primary_key=True),
+    Column("flow", String(20), nullable=False),
+    Column("until_s", Float, nullable=False),
+    Column("since_s", Float, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("probe_until_s", Float, nullable=False),
+    Column("free_s", Float, nullable=False),
+)
+"""How systems stand, and from when on the next call of a shared rate may be made."""
