@@ -92,8 +92,8 @@ class Log:
 
     def system(self, system: str, *, flow: str, why: str) -> None:
         """A system is called, or is not called, as from now on."""
-        if flow == "flowing":
-            self._log.info("system_flows", system=system)
+        if flow in {"flowing", "throttled"}:
+            self._log.info("system_flow", system=system, flow=flow, why=why)
         elif flow == "refusing":
             remedy = f"correct the credential of {system} in the settings; it is asked again by itself"
             self._log.error("system_refuses_us", system=system, why=why, remedy=remedy)
