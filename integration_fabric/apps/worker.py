@@ -19,6 +19,7 @@ from integration_fabric.messages.errors import FabricError, Unreachable, UsagePr
 from integration_fabric.messages.fabric import SubscriberAnnounced
 from integration_fabric.messages.ids import deterministic_id
 from integration_fabric.runtime.consumer import Lag, LoopState, SubscriberLoop
+from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Running
 from integration_fabric.telemetry.logs import LOG
 from integration_fabric.wiring.fabric import Fabric, open_fabric
@@ -34,6 +35,8 @@ class Hosted:
     """One subscriber in this worker: its loop is made anew whenever it fails."""
 
     running: Running
+    watch: StormWatch
+    """Over its dead letters, whichever loop they come from: starting a loop anew mends nothing."""
     loop: SubscriberLoop | None = None
     failures: int = 0
     last_error: str = ""
@@ -57,7 +60,7 @@ class Worker:
 
     async def run(self, address: str) -> None:
         """Run until `ending`."""
-        self.hosted = [Hosted(running) for running in self.fabric.subscribers(self.parts)]
+        self.hosted = [Hosted(running, StormWatch(running.policy)) for running in self.fabric.subscribers(self.parts)]
         async with asyncio.TaskGroup() as tasks:
             for hosted in self.hosted:
                 tasks.create_task(self._host(hosted))
@@ -71,7 +74,7 @@ class Worker:
     async def _host(self, hosted: Hosted) -> None:
         """Run a subscriber, again and again: what fails is started anew, ever more slowly."""
         while not self.ending.is_set():
-            hosted.loop = self.fabric.loop(hosted.running, worker=self.name)
+            hosted.loop = self.fabric.loop(hosted.running, worker=self.name, watch=hosted.watch)
             try:
                 await hosted.loop.run()
                 if self.ending.is_set():
@@ -139,7 +142,7 @@ class Worker:
             return {}
 
     def health(self) -> dict[str, object]:
-        """What `fabric status` shows of it. A subscriber that stands still at a dead letter is healthy, and says so."""
+        """What `fabric status` shows of it. A subscriber that stands still is healthy, and says so."""
         subscribers = [
             {
                 "name": hosted.running.name,
@@ -149,6 +152,7 @@ class Worker:
                 "failures": hosted.failures,
                 "last_error": hosted.last_error,
                 "stopped_at": _stopped_at(hosted),
+                "storm": str(hosted.watch.storm) if hosted.watch.storm else None,
             }
             for hosted in self.hosted
         ]

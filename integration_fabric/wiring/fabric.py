@@ -39,6 +39,7 @@ from integration_fabric.runtime.backing import Backing
 from integration_fabric.runtime.clock import SystemClock
 from integration_fabric.runtime.consumer import Bounds, SubscriberLoop
 from integration_fabric.runtime.ports import Clock, Codec, Leases, Publisher
+from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Running
 from integration_fabric.wiring import landscape
 from integration_fabric.wiring.kafka import client_config, open_registry
@@ -100,10 +101,10 @@ class Fabric:
         connector = system.vendor.connector
         return connector.subscribers(system.name, system.client, effects=self.stores.effects, clock=self.clock)
 
-    def loop(self, running: Running, *, worker: str) -> SubscriberLoop:
-        """A loop for one subscriber; a new one each time that it is started."""
+    def loop(self, running: Running, *, worker: str, watch: StormWatch | None = None) -> SubscriberLoop:
+        """A loop for one subscriber; a new one each time that it is started, with the `watch` of the one before."""
         bounds = Bounds(drain=self.settings.worker.drain)
-        return SubscriberLoop(running=running, worker=worker, backing=self.backing(running.name), bury=bury, bounds=bounds)
+        return SubscriberLoop(running=running, worker=worker, backing=self.backing(running.name), bury=bury, bounds=bounds, watch=watch)
 
     def pollers(self, names: Sequence[str]) -> Sequence[tuple[Poller, SystemSettings]]:
         """The pollers of the systems in these parts."""

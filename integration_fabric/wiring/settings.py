@@ -74,11 +74,15 @@ class SystemSettings(_Section):
 
 
 class SubscriberSettings(_Section):
-    """What may be set for one subscriber."""
+    """What may be set for one subscriber: fields of its `Policy`, of the same names."""
 
     at_dead_letter: AtDeadLetter | None = None
     in_flight: int | None = Field(default=None, ge=1, le=2000)
     max_attempts: int | None = Field(default=None, ge=1)
+    dead_letters_in_a_row: int | None = Field(default=None, ge=1)
+    dead_letter_window: int | None = Field(default=None, ge=1, le=100_000)
+    """Outcomes; the numbers of those that are dead letters are kept in memory."""
+    dead_letter_share: float | None = Field(default=None, gt=0, le=1)
 
 
 class WorkerSettings(_Section):
