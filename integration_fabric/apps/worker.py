@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ from integration_fabric.messages.errors import FabricError, Unreachable, UsagePr
 from integration_fabric.messages.fabric import SubscriberAnnounced
 from integration_fabric.messages.ids import deterministic_id
 from integration_fabric.runtime.consumer import Lag, LoopState, SubscriberLoop
+from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Running
 from integration_fabric.telemetry.logs import LOG
@@ -26,6 +27,8 @@ from integration_fabric.wiring.fabric import Fabric, open_fabric
 from integration_fabric.wiring.settings import Settings
 
 TIMER_EVERY = timedelta(seconds=1)
+PRUNE_EVERY = timedelta(minutes=10)
+"""It is for months, so it has time."""
 FIRST_RESTART_S = 0.5
 LAST_RESTART_S = 15.0
 
@@ -46,6 +49,10 @@ class Hosted:
         """What it is doing."""
         return self.loop.state.value if self.loop else LoopState.STARTING.value
 
+    def bases(self) -> Mapping[Fence, int]:
+        """The committed base of each partition that it handles."""
+        return self.loop.bases() if self.loop else {}
+
 
 @dataclass(slots=True)
 class Worker:
@@ -64,6 +71,8 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             for hosted in self.hosted:
                 tasks.create_task(self._host(hosted))
+                pruner = self.fabric.pruner(hosted.running, hosted.bases)
+                tasks.create_task(pruner.run(every=PRUNE_EVERY, ending=self.ending))
             for poller, settings in self.fabric.pollers(self.parts):
                 tasks.create_task(poller.run(every=settings.poll_every, ending=self.ending))
             for timers in self.fabric.timers(self.parts):

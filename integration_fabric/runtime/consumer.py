@@ -20,6 +20,7 @@ from integration_fabric.runtime.ownership import Owned
 from integration_fabric.runtime.policy import AtDeadLetter
 from integration_fabric.runtime.ports import (
     Aborted,
+    Fence,
     Listener,
     Pending,
     ResultUnknown,
@@ -189,6 +190,15 @@ class SubscriberLoop(Listener):
     def partitions(self) -> Sequence[TopicPartition]:
         """Those that it handles."""
         return [partition for partition, owned in self._owned.items() if owned.fence is not None]
+
+    def bases(self) -> Mapping[Fence, int]:
+        """The committed base of each partition that it handles: nothing below it comes again.
+
+        None while it stands still: what comes next may then have waited for longer than anything is remembered.
+        """
+        if self.state is not LoopState.RUNNING:
+            return {}
+        return {owned.fence: owned.committed for owned in self._owned.values() if owned.fence is not None}
 
     async def run(self) -> None:
         """Take part in the group until `drain`. Raises what makes the consumer or a takeover impossible."""
@@ -499,10 +509,12 @@ class SubscriberLoop(Listener):
 
     async def _commit(self) -> None:
         try:
-            await self._committer.commit(self._release, self._is_mine)
+            batch = await self._committer.commit(self._release, self._is_mine)
         except UnknownBatch as unknown:
             self._retake([owned for owned, _ in unknown.batch.results.values()])
             raise
+        for owned, released in batch.results.values():
+            owned.committed = released.base
 
     def _release(self) -> Batch:
         batch = Batch()

@@ -47,6 +47,7 @@ STOPPED = Gauge("fabric_subscriber_stopped", "1 where a subscriber stands still 
 STORMS = Counter("fabric_storms", "Times that a subscriber stopped as too much was dead-lettered, by limit.", ["subscriber", "limit"])
 TIGHT = Gauge("fabric_tight_offset_maps", "Partitions whose offset map is nearly full: they take only what closes gaps.", ["subscriber"])
 IGNORED_METADATA = Counter("fabric_ignored_commit_metadata", "Committed offsets whose metadata something else wrote.", ["subscriber"])
+PRUNED = Counter("fabric_pruned", "Messages that are remembered no longer, as no producer publishes them again.", ["subscriber"])
 PUBLISHED = Counter("fabric_published", "Messages published from outside a subscriber, by message type.", ["type"])
 POLLED = Counter("fabric_polled", "Records that pollers found, by poller.", ["poller"])
 TIMERS = Counter("fabric_timers_fired", "Process timers that came due.", ["process"])

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from integration_fabric.connector_kit.ports import RECEIPTS_KEPT
 from integration_fabric.messages.errors import UsageProblem
 from integration_fabric.runtime.policy import AtDeadLetter
 
@@ -42,6 +43,9 @@ class StoreSettings(_Section):
 
     url: str = Field(default="", repr=False)
     """SQLAlchemy URL, e.g. `sqlite:////var/lib/fabric/store.db` or `postgresql+psycopg://fabric:…@host/fabric`; may hold a password."""
+    remembered: timedelta = Field(default=RECEIPTS_KEPT, ge=timedelta(days=4))
+    """How long a message that was handled is known again: longer than its producer may take to publish it once more (three days for
+    webhooks) and its subscriber may be behind."""
 
 
 class RegistrySettings(_Section):
