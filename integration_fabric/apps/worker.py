@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,12 +19,16 @@ from integration_fabric.messages.errors import FabricError, Unreachable, UsagePr
 from integration_fabric.messages.fabric import SubscriberAnnounced
 from integration_fabric.messages.ids import deterministic_id
 from integration_fabric.runtime.consumer import Lag, LoopState, SubscriberLoop
+from integration_fabric.runtime.ports import Fence
+from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Running
 from integration_fabric.telemetry.logs import LOG
 from integration_fabric.wiring.fabric import Fabric, open_fabric
 from integration_fabric.wiring.settings import Settings
 
 TIMER_EVERY = timedelta(seconds=1)
+PRUNE_EVERY = timedelta(minutes=10)
+"""It is for months, so it has time."""
 FIRST_RESTART_S = 0.5
 LAST_RESTART_S = 15.0
 
@@ -34,6 +38,8 @@ class Hosted:
     """One subscriber in this worker: its loop is made anew whenever it fails."""
 
     running: Running
+    watch: StormWatch
+    """Over its dead letters, whichever loop they come from: starting a loop anew mends nothing."""
     loop: SubscriberLoop | None = None
     failures: int = 0
     last_error: str = ""
@@ -42,6 +48,10 @@ class Hosted:
     def state(self) -> str:
         """What it is doing."""
         return self.loop.state.value if self.loop else LoopState.STARTING.value
+
+    def bases(self) -> Mapping[Fence, int]:
+        """The committed base of each partition that it handles."""
+        return self.loop.bases() if self.loop else {}
 
 
 @dataclass(slots=True)
@@ -57,10 +67,12 @@ class Worker:
 
     async def run(self, address: str) -> None:
         """Run until `ending`."""
-        self.hosted = [Hosted(running) for running in self.fabric.subscribers(self.parts)]
+        self.hosted = [Hosted(running, StormWatch(running.policy)) for running in self.fabric.subscribers(self.parts)]
         async with asyncio.TaskGroup() as tasks:
             for hosted in self.hosted:
                 tasks.create_task(self._host(hosted))
+                pruner = self.fabric.pruner(hosted.running, hosted.bases)
+                tasks.create_task(pruner.run(every=PRUNE_EVERY, ending=self.ending))
             for poller, settings in self.fabric.pollers(self.parts):
                 tasks.create_task(poller.run(every=settings.poll_every, ending=self.ending))
             for timers in self.fabric.timers(self.parts):
@@ -72,7 +84,7 @@ class Worker:
     async def _host(self, hosted: Hosted) -> None:
         """Run a subscriber, again and again: what fails is started anew, ever more slowly."""
         while not self.ending.is_set():
-            hosted.loop = self.fabric.loop(hosted.running, worker=self.name)
+            hosted.loop = self.fabric.loop(hosted.running, worker=self.name, watch=hosted.watch)
             try:
                 await hosted.loop.run()
                 if self.ending.is_set():
@@ -140,7 +152,7 @@ class Worker:
             return {}
 
     def health(self) -> dict[str, object]:
-        """What `fabric status` shows of it. A subscriber that stands still at a dead letter is healthy, and says so."""
+        """What `fabric status` shows of it. A subscriber that stands still is healthy, and says so."""
         subscribers = [
             {
                 "name": hosted.running.name,
@@ -150,6 +162,7 @@ class Worker:
                 "failures": hosted.failures,
                 "last_error": hosted.last_error,
                 "stopped_at": _stopped_at(hosted),
+                "storm": str(hosted.watch.storm) if hosted.watch.storm else None,
             }
             for hosted in self.hosted
         ]

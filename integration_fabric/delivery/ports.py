@@ -12,6 +12,9 @@ from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.subscriber import Handled
 
+PRUNED_AT_ONCE = 1_000
+"""Rows, in one transaction: tens of milliseconds, for which others wait."""
+
 
 class EffectState(StrEnum):
     """What is known of one effect."""
@@ -90,6 +93,20 @@ class EffectLog(Protocol):
 
     async def give_up(self, fence: Fence, message_id: str) -> None:
         """Mark an open intent as unknown: a person decides."""
+        ...
+
+    async def prune(self, fence: Fence, *, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
+        """Forget what is done or refused of a partition, the lowest offsets first (protocol.md, I).
+
+        Args:
+            fence: Of the partition whose records it was.
+            below: The committed base: nothing below it comes again.
+            older_than: Since it was written, by the database's clock; the same id may come from another position for as long.
+            limit: Looked at and forgotten at most, so that the transaction is short.
+
+        Returns:
+            How many are forgotten; with fewer than `limit` there is nothing more for now.
+        """
         ...
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from integration_fabric.canonical.entities import EntityRef
+from integration_fabric.delivery.ports import PRUNED_AT_ONCE
 from integration_fabric.messages.base import Event
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.ids import MessageId
@@ -88,6 +89,17 @@ class Instances(Protocol):
         In one fenced transaction: what is stored of the message, if it was handled before by this record; `duplicate`, if by
         another; else what `decide` says, stored with everything that it saved. `decide` runs in the store's thread and must be pure
         but for its desk; what it raises undoes the transaction. Raises Fenced.
+        """
+        ...
+
+    async def prune(self, fence: Fence, *, process: str, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
+        """As `delivery.ports.EffectLog.prune`, for what was handled of a partition; and for changes of master data that mend no refusal.
+
+        A change is forgotten once it is as old and came before every instance of the process that has not ended: a refusal is only mended
+        by a change that is no older than its command, and no command is older than its instance. Raises Fenced.
+
+        Returns:
+            How many messages are forgotten.
         """
         ...
 

@@ -20,6 +20,7 @@ from integration_fabric.runtime.ownership import Owned
 from integration_fabric.runtime.policy import AtDeadLetter
 from integration_fabric.runtime.ports import (
     Aborted,
+    Fence,
     Listener,
     Pending,
     ResultUnknown,
@@ -27,6 +28,7 @@ from integration_fabric.runtime.ports import (
     Stop,
 )
 from integration_fabric.runtime.records import Outgoing, Record, TopicPartition
+from integration_fabric.runtime.storm import Storm, StormWatch
 from integration_fabric.runtime.subscriber import Pause, Running
 from integration_fabric.runtime.takeover import Takeover
 from integration_fabric.runtime.workers import Workers
@@ -40,7 +42,7 @@ class LoopState(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     STOPPED = "stopped"
-    """At a dead letter, until a person decides."""
+    """At a dead letter, or after too many, until a person decides."""
     DRAINING = "draining"
     ENDED = "ended"
 
@@ -94,7 +96,14 @@ class SubscriberLoop(Listener):
     """Runs one subscriber until it is drained or fails."""
 
     def __init__(
-        self, *, running: Running, worker: str, backing: Backing, bury: Callable[[DeadLetter], Outgoing], bounds: Bounds | None = None
+        self,
+        *,
+        running: Running,
+        worker: str,
+        backing: Backing,
+        bury: Callable[[DeadLetter], Outgoing],
+        bounds: Bounds | None = None,
+        watch: StormWatch | None = None,
     ) -> None:
         """Join what it needs.
 
@@ -104,6 +113,7 @@ class SubscriberLoop(Listener):
             backing: Kafka, SQL, codec and clock, or their stand-ins in memory.
             bury: Makes the record for the dead-letter topic.
             bounds: Of memory and time.
+            watch: Of a loop before this one in the same worker: what it had reached holds for this one, too.
         """
         self._running, self._bounds = running, (bounds or Bounds()).holding(running.policy.in_flight)
         self._consumer, self._transactions, self._leases, self._clock = (
@@ -119,6 +129,7 @@ class SubscriberLoop(Listener):
         self._committer = Committer(subscriber=running.name, worker=worker, backing=backing, transaction=self._transaction)
         self.state = LoopState.STARTING
         self.stop: Stop | None = None
+        self._watch = watch or StormWatch(running.policy)
         self._lanes = Lanes()
         self._owned: dict[TopicPartition, Owned] = {}
         self._workers = Workers(lanes=self._lanes, begin=self._begin, handle=self._handle, burst=self._bounds.burst, failed=self._broke)
@@ -142,10 +153,20 @@ class SubscriberLoop(Listener):
         return sorted({kind.topic for kind in self._running.reads})
 
     @property
+    def storm(self) -> Storm | None:
+        """The dead letters that were too many."""
+        return self._watch.storm
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether it starts nothing until a person decides."""
+        return self.stop is not None or self.storm is not None
+
+    @property
     def busy(self) -> bool:
         """Whether anything is in its lanes, done and not committed, or being taken over."""
         return bool(
-            (self._lanes.queued if self.stop is None else self._lanes.ready)
+            (self._lanes.ready if self.stands_still else self._lanes.queued)
             or self._lanes.running
             or self._takeovers
             or self._transaction.locked()
@@ -169,6 +190,15 @@ class SubscriberLoop(Listener):
     def partitions(self) -> Sequence[TopicPartition]:
         """Those that it handles."""
         return [partition for partition, owned in self._owned.items() if owned.fence is not None]
+
+    def bases(self) -> Mapping[Fence, int]:
+        """The committed base of each partition that it handles: nothing below it comes again.
+
+        None while it stands still: what comes next may then have waited for longer than anything is remembered.
+        """
+        if self.state is not LoopState.RUNNING:
+            return {}
+        return {owned.fence: owned.committed for owned in self._owned.values() if owned.fence is not None}
 
     async def run(self) -> None:
         """Take part in the group until `drain`. Raises what makes the consumer or a takeover impossible."""
@@ -345,7 +375,9 @@ class SubscriberLoop(Listener):
         LOG.taken_over(self.name, partitions=names, epoch=fence.epoch if fence else 0, took_ms=took_ms)
         for item in owned:
             if item.stop is not None and self._running.policy.at_dead_letter is AtDeadLetter.STOP:
-                self._stand_still(item.stop)
+                self._stop_here(item.stop)
+        if self.storm is not None:
+            self._stand_still()
 
     def _is_mine(self, owned: Owned) -> bool:
         return self._owned.get(owned.partition) is owned
@@ -409,6 +441,16 @@ class SubscriberLoop(Listener):
         owned.progress.complete(result.record.offset, settle(result, owned.partition, self._codec))
         if owned.progress.releasable:
             self._dirty.set()
+        self._watch_storm(dead_lettered=result.dead_letter is not None)
+
+    def _watch_storm(self, *, dead_lettered: bool) -> None:
+        """Stand still once too much is dead-lettered. Where it does so already it starts nothing, and what still runs says nothing new."""
+        if self.stands_still:
+            return
+        self._watch.note(dead_lettered=dead_lettered)
+        if (storm := self.storm) is not None:
+            self._stand_still()
+            LOG.storm(self.name, storm.limit.value, reached=str(storm))
 
     async def _stop_at(self, owned: Owned, result: Result) -> None:
         """Remember durably that the subscriber stands still here; Kafka's commit of the dead letter confirms it."""
@@ -426,23 +468,27 @@ class SubscriberLoop(Listener):
                 raise
             except FabricError:
                 await owned.pause(0.5)
-        self._stand_still(stop)
+        self._stop_here(stop)
 
-    def _stand_still(self, stop: Stop) -> None:
+    def _stop_here(self, stop: Stop) -> None:
         self.stop = self.stop or stop
+        self._stand_still()
+        position = f"{stop.partition.topic}/{stop.partition.partition}/{stop.offset}"
+        LOG.stopped(self.name, position=position, key=stop.key.decode("utf-8", "replace"), code=stop.code, why=stop.message)
+
+    def _stand_still(self) -> None:
+        """What runs is finished and committed, nothing is started."""
         self.state = LoopState.STOPPED
         self._consumer.hold()
         self._lanes.halt()  # what is left queued is taken again by whoever goes on
         metrics.STOPPED.labels(self.name).set(1)
-        position = f"{stop.partition.topic}/{stop.partition.partition}/{stop.offset}"
-        LOG.stopped(self.name, position=position, key=stop.key.decode("utf-8", "replace"), code=stop.code, why=stop.message)
 
     def _measure(self) -> None:
         queued, kept, bounds = self._lanes.queued, sum(owned.progress.kept_count for owned in self._owned.values()), self._bounds
         if not self._held and (queued >= bounds.high_messages or kept >= bounds.kept_messages):
             self._held = True
             self._consumer.hold()
-        elif self._held and queued <= bounds.low_messages and kept <= bounds.kept_messages // 2 and self.stop is None:
+        elif self._held and queued <= bounds.low_messages and kept <= bounds.kept_messages // 2 and not self.stands_still:
             self._held = False
             self._consumer.release()
         metrics.QUEUED.labels(self.name).set(queued)
@@ -463,10 +509,12 @@ class SubscriberLoop(Listener):
 
     async def _commit(self) -> None:
         try:
-            await self._committer.commit(self._release, self._is_mine)
+            batch = await self._committer.commit(self._release, self._is_mine)
         except UnknownBatch as unknown:
             self._retake([owned for owned, _ in unknown.batch.results.values()])
             raise
+        for owned, released in batch.results.values():
+            owned.committed = released.base
 
     def _release(self) -> Batch:
         batch = Batch()

@@ -23,6 +23,8 @@ class Owned:
     fence: Fence | None = None
     """None until the takeover is through: nothing is handled before."""
     progress: Progress[Settled] = field(default_factory=lambda: Progress(0))
+    committed: int = 0
+    """The base that Kafka has: nothing below it comes again."""
     serial: int = 0
     running: int = 0
     stop: Stop | None = None

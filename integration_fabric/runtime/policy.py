@@ -37,3 +37,9 @@ class Policy:
     parent_wait: timedelta = timedelta(minutes=1)
     """How long a message waits in its lane for something that must come first."""
     at_dead_letter: AtDeadLetter = AtDeadLetter.STOP
+    dead_letters_in_a_row: int = 50
+    """So many without another outcome between them stop the subscriber: it, or what it speaks to, is broken (`runtime.storm`)."""
+    dead_letter_window: int = 200
+    """Outcomes over which `dead_letter_share` is taken; fewer say nothing yet."""
+    dead_letter_share: float = 0.5
+    """From 0 to 1: a larger share of the window stops the subscriber; more than 1 there never is."""

@@ -126,6 +126,7 @@ class Takeover:
         for item, lease in zip(owned, taken, strict=True):
             metadata = standings[item.partition].committed.metadata
             item.progress = Progress(done[item.partition].base, done[item.partition].map, room=self._map_chars)
+            item.committed = done[item.partition].base
             item.serial = metadata.serial if metadata else 0
             item.stop = stops.get(item.partition)
             item.fence = Fence(self._subscriber, lease.topic_id, item.partition.partition, lease.epoch)

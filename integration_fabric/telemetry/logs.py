@@ -13,6 +13,8 @@ from integration_fabric.messages.envelope import Envelope
 from integration_fabric.telemetry import metrics
 
 SHOWN_NAMES = 8
+_STORM_SETTINGS = {"in_a_row": "dead_letters_in_a_row", "share": "dead_letter_share"}
+"""What to raise, by the limit that was reached."""
 
 
 def set_up(*, level: str = "INFO", libraries: str = "WARNING", stream: Any = None) -> None:
@@ -99,6 +101,15 @@ class Log:
             self._log.error("system_refuses_us", system=system, why=why, remedy=remedy)
         else:
             self._log.warning("system_is_not_called", system=system, flow=flow, why=why)
+
+    def storm(self, subscriber: str, limit: str, *, reached: str) -> None:
+        """A subscriber stands still after too many dead letters."""
+        metrics.STORMS.labels(subscriber, limit).inc()
+        remedy = (
+            f"look at them (`fabric dlq list --subscriber {subscriber}`), mend what they come from, then start its worker again; or raise "
+            f'{_STORM_SETTINGS[limit]} under [subscribers."{subscriber}"]'
+        )
+        self._log.error("subscriber_stopped_by_dead_letters", subscriber=subscriber, limit=limit, reached=reached, remedy=remedy)
 
     def offset_map(self, subscriber: str, *, partition: str, tight: bool) -> None:
         """The map of what is done beyond a partition's base is nearly full, or has room again."""

@@ -270,7 +270,7 @@ class World:
                 moving.append(f"poller {poller.name} cannot reach its system")
         for timer in self.timers:
             moving += ["timers"] if await timer.poll() else []
-        running = [loop for loop in self.loops if loop.stop is None]
+        running = [loop for loop in self.loops if not loop.stands_still]
         if busy := [f"{loop.name} ({loop.state})" for loop in running if loop.busy]:
             return moving + busy
         topics = sorted({topic for loop in running for topic in loop.topics})

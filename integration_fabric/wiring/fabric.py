@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ from integration_fabric.connector_kit.reception import Reception
 from integration_fabric.delivery.dead_letters import bury
 from integration_fabric.delivery.governor import Governors
 from integration_fabric.delivery.ports import EffectLog, SystemStates
+from integration_fabric.delivery.pruning import Prune, Pruner
 from integration_fabric.messages.ids import System
 from integration_fabric.operations.ports import TopicReader
 from integration_fabric.process_engine import subscriber as process_subscriber
@@ -40,7 +42,8 @@ from integration_fabric.process_engine.timers import TimerPoller
 from integration_fabric.runtime.backing import Backing
 from integration_fabric.runtime.clock import SystemClock
 from integration_fabric.runtime.consumer import Bounds, SubscriberLoop
-from integration_fabric.runtime.ports import Clock, Codec, Leases, Publisher
+from integration_fabric.runtime.ports import Clock, Codec, Fence, Leases, Publisher
+from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Running
 from integration_fabric.wiring import landscape
 from integration_fabric.wiring.kafka import client_config, open_registry
@@ -105,10 +108,20 @@ class Fabric:
         gate = self.governors.by_system[system.name]
         return connector.subscribers(system.name, system.client, effects=self.stores.effects, clock=self.clock, gate=gate)
 
-    def loop(self, running: Running, *, worker: str) -> SubscriberLoop:
-        """A loop for one subscriber; a new one each time that it is started."""
+    def loop(self, running: Running, *, worker: str, watch: StormWatch | None = None) -> SubscriberLoop:
+        """A loop for one subscriber; a new one each time that it is started, with the `watch` of the one before."""
         bounds = Bounds(drain=self.settings.worker.drain)
-        return SubscriberLoop(running=running, worker=worker, backing=self.backing(running.name), bury=bury, bounds=bounds)
+        return SubscriberLoop(running=running, worker=worker, backing=self.backing(running.name), bury=bury, bounds=bounds, watch=watch)
+
+    def pruner(self, running: Running, bases: Callable[[], Mapping[Fence, int]]) -> Pruner:
+        """Forgets what one subscriber remembers for too long, of the partitions that `bases` tells."""
+        return Pruner(subscriber=running.name, prune=self._prune_of(running), older_than=self.settings.store.remembered, bases=bases)
+
+    def _prune_of(self, running: Running) -> Prune:
+        for process in landscape.PROCESSES:
+            if process_subscriber.subscriber_name(process) == running.name:
+                return partial(self.stores.instances.prune, process=process.name)
+        return self.stores.effects.prune
 
     def pollers(self, names: Sequence[str]) -> Sequence[tuple[Poller, SystemSettings]]:
         """The pollers of the systems in these parts."""

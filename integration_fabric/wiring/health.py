@@ -77,7 +77,7 @@ def _workers(settings: Settings) -> list[dict[str, Any]]:
 
 def _place(item: dict[str, Any]) -> str | None:
     at = item.get("stopped_at")
-    return f"{at['topic']}/{at['partition']}/{at['offset']} key {at['key']}: {at['code']}" if at else None
+    return f"{at['topic']}/{at['partition']}/{at['offset']} key {at['key']}: {at['code']}" if at else item.get("storm")
 
 
 def check_all(settings: Settings) -> list[Check]:

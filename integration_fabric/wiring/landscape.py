@@ -116,13 +116,8 @@ def routes(settings: Settings) -> Routes:
 def policy(settings: Settings, name: str, declared: Policy) -> Policy:
     """A subscriber's policy with what the settings say about it."""
     own = settings.subscribers.get(name)
-    at_dead_letter = own.at_dead_letter if own and own.at_dead_letter else settings.at_dead_letter
-    changed = replace(declared, at_dead_letter=at_dead_letter)
-    if own and own.in_flight:
-        changed = replace(changed, in_flight=own.in_flight)
-    if own and own.max_attempts:
-        changed = replace(changed, max_attempts=own.max_attempts)
-    return changed
+    changed = {"at_dead_letter": settings.at_dead_letter, **(own.model_dump(exclude_none=True) if own else {})}
+    return replace(declared, **changed)
 
 
 def topics(settings: Settings) -> Sequence[TopicSpec]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from integration_fabric.connector_kit.ports import RECEIPTS_KEPT
 from integration_fabric.delivery.governor import Limits
 from integration_fabric.delivery.maintenance import Window
 from integration_fabric.messages.errors import UsageProblem
@@ -44,6 +45,9 @@ class StoreSettings(_Section):
 
     url: str = Field(default="", repr=False)
     """SQLAlchemy URL, e.g. `sqlite:////var/lib/fabric/store.db` or `postgresql+psycopg://fabric:…@host/fabric`; may hold a password."""
+    remembered: timedelta = Field(default=RECEIPTS_KEPT, ge=timedelta(days=4))
+    """How long a message that was handled is known again: longer than its producer may take to publish it once more (three days for
+    webhooks) and its subscriber may be behind."""
 
 
 class RegistrySettings(_Section):
@@ -91,11 +95,15 @@ class SystemSettings(_Section):
 
 
 class SubscriberSettings(_Section):
-    """What may be set for one subscriber."""
+    """What may be set for one subscriber: fields of its `Policy`, of the same names."""
 
     at_dead_letter: AtDeadLetter | None = None
     in_flight: int | None = Field(default=None, ge=1, le=2000)
     max_attempts: int | None = Field(default=None, ge=1)
+    dead_letters_in_a_row: int | None = Field(default=None, ge=1)
+    dead_letter_window: int | None = Field(default=None, ge=1, le=100_000)
+    """Outcomes; the numbers of those that are dead letters are kept in memory."""
+    dead_letter_share: float | None = Field(default=None, gt=0, le=1)
 
 
 class WorkerSettings(_Section):

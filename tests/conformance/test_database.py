@@ -7,11 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from sqlalchemy import Connection, insert, select, text
 from store_kit import FENCE, HERE, open_database, sql_stores
 
 from integration_fabric.backends.sql.database import Database
-from integration_fabric.backends.sql.tables import CURSORS
+from integration_fabric.backends.sql.tables import CURSORS, METADATA
 from integration_fabric.messages.errors import FabricError, Unavailable, Unreachable, UsageProblem
 
 
@@ -31,6 +33,11 @@ async def test_the_stores_name_outlives_the_connection(database_url: str) -> Non
         named = first.store_id
     with open_database(database_url) as second:
         assert second.store_id == named != ""
+
+
+def test_migrations_make_the_tables_and_nothing_else(database: Database) -> None:
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
 async def test_what_is_answered_stands_in_the_database(database: Database, database_url: str) -> None:

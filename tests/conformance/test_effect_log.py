@@ -170,6 +170,86 @@ async def test_a_native_id_that_belongs_to_another_does_not_undo_what_happened(s
     assert await stores.cross_references.canonical("order", "17", "tryton") == "SO-0"
 
 
+# -- pruning
+
+AGED = timedelta(seconds=-5)
+"""Everything is older than that, whatever the database's clock is rounded to."""
+
+
+async def settled(stores: Stores, offset: int, *, state: EffectState = EffectState.DONE, fence: Fence = FENCE) -> str:
+    """Something that was carried out for the record at an offset."""
+    message_id, place = f"{fence.topic_id}-{fence.partition}-{offset}", HERE._replace(partition=fence.partition, offset=offset)
+    assert await stores.effects.claim(fence, message_id, place, within=MINUTE) == Fresh(0)
+    await stores.effects.settle(fence, message_id, place, HANDLED, state=state)
+    return message_id
+
+
+async def known(stores: Stores, message_ids: list[str], *, fence: Fence = FENCE) -> list[str]:
+    """Those that are remembered, asked for from elsewhere; what is not is an intent from now on."""
+    found = {message_id: await stores.effects.claim(fence, message_id, ELSEWHERE, within=MINUTE) for message_id in message_ids}
+    return [message_id for message_id, claim in found.items() if claim == Remembered(HANDLED, same_record=False)]
+
+
+async def test_what_is_done_or_refused_below_the_base_is_forgotten_and_nothing_else(stores: Stores) -> None:
+    await stores.take()
+    done, refused, at_base, above = [
+        await settled(stores, offset, state=state)
+        for offset, state in ((1, EffectState.DONE), (2, EffectState.REFUSED), (3, EffectState.DONE), (4, EffectState.DONE))
+    ]
+    assert await stores.effects.prune(FENCE, below=3, older_than=AGED) == 2
+    assert await known(stores, [done, refused, at_base, above]) == [at_base, above]
+    assert await stores.effects.prune(FENCE, below=3, older_than=AGED) == 0
+
+
+async def test_what_is_not_old_enough_is_kept(stores: Stores) -> None:
+    await stores.take()
+    recent = await settled(stores, 1)
+    assert await stores.effects.prune(FENCE, below=100, older_than=MINUTE) == 0
+    assert await known(stores, [recent]) == [recent]
+
+
+async def test_what_nobody_knows_the_end_of_is_kept_however_old(stores: Stores) -> None:
+    await stores.take()
+    for message_id in ("intent", "unknown", "renewed"):
+        await claim(stores, message_id, within=timedelta(days=-100))
+    await stores.effects.give_up(FENCE, "unknown")
+    await stores.effects.renew(FENCE, "renewed", HERE, within=timedelta(days=-100), generation=3)
+    assert await stores.effects.prune(FENCE, below=100, older_than=AGED) == 0
+    assert [type(await claim(stores, message_id)) for message_id in ("intent", "unknown", "renewed")] == [Open, Open, Open]
+
+
+async def test_other_partitions_topics_and_subscribers_are_left_alone(stores: Stores) -> None:
+    others = [Fence(FENCE.subscriber, FENCE.topic_id, 4, 5), Fence(FENCE.subscriber, "topic-2", 3, 5), Fence("other", FENCE.topic_id, 3, 5)]
+    for fence in (FENCE, *others):
+        await stores.take(fence)
+    mine = await settled(stores, 1)
+    theirs = {fence: await settled(stores, 1, fence=fence) for fence in others if fence.subscriber == FENCE.subscriber}
+    theirs[others[2]] = mine
+    await stores.effects.claim(others[2], mine, HERE, within=MINUTE)
+    await stores.effects.settle(others[2], mine, HERE, HANDLED, state=EffectState.DONE)
+    assert await stores.effects.prune(FENCE, below=100, older_than=AGED) == 1
+    assert [await known(stores, [message_id], fence=fence) for fence, message_id in theirs.items()] == [[each] for each in theirs.values()]
+
+
+async def test_no_more_are_forgotten_at_once_than_asked_for_and_the_lowest_first(stores: Stores) -> None:
+    await stores.take()
+    for message_id in ("x-1", "x-2", "x-3"):  # what is open is in nobody's way
+        await stores.effects.claim(FENCE, message_id, HERE._replace(offset=0), within=MINUTE)
+    done = [await settled(stores, offset) for offset in (5, 3, 4, 1, 2)]
+    assert await stores.effects.prune(FENCE, below=100, older_than=AGED, limit=2) == 2
+    assert await known(stores, done) == done[:3]
+    assert await stores.effects.prune(FENCE, below=100, older_than=AGED, limit=2) == 2
+    assert await stores.effects.prune(FENCE, below=100, older_than=AGED, limit=2) == 1
+
+
+async def test_what_another_worker_took_over_is_not_ours_to_forget(stores: Stores) -> None:
+    await stores.take()
+    done = await settled(stores, 1)
+    with pytest.raises(Fenced):
+        await stores.effects.prune(STALE, below=100, older_than=AGED)
+    assert await known(stores, [done]) == [done]
+
+
 Write = Callable[[EffectLog, Fence], Awaitable[object]]
 WRITES: dict[str, Write] = {
     "claim": lambda log, fence: log.claim(fence, "m-1", HERE, within=MINUTE),

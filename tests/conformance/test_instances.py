@@ -304,3 +304,83 @@ async def test_a_transaction_that_fails_keeps_and_takes_nothing(stores: Stores) 
         await stores.instances.handle(FENCE, MessageId("fails"), HERE, process=PROCESS, decide=take_and_fail)
     assert await take_early(stores, "Q-1") == [CHANGED]
     assert await take_early(stores, "Q-3", message_id="third") == []
+
+
+# -- pruning
+
+AGED = timedelta(seconds=-5)
+"""Everything is older than that, whatever the database's clock is rounded to."""
+
+
+async def test_what_was_handled_below_the_base_is_forgotten(stores: Stores) -> None:
+    below, at_base = HERE._replace(offset=1), HERE._replace(offset=2)
+    for message_id, place in (("m-1", below), ("m-2", at_base)):
+        await stores.instances.handle(FENCE, MessageId(message_id), place, process=PROCESS, decide=lambda _: HANDLED)
+    assert await stores.instances.prune(FENCE, process=PROCESS, below=2, older_than=timedelta(minutes=1)) == 0
+    assert await stores.instances.prune(FENCE, process=PROCESS, below=2, older_than=AGED) == 1
+    found = [
+        (await stores.instances.handle(FENCE, MessageId(each), ELSEWHERE, process=PROCESS, decide=lambda _: HANDLED)).kind
+        for each in ("m-1", "m-2")
+    ]
+    assert found == [OutcomeKind.APPLIED, OutcomeKind.DUPLICATE]
+
+
+async def test_no_more_are_forgotten_at_once_than_asked_for(stores: Stores) -> None:
+    for number in range(3):
+        await stores.instances.handle(FENCE, MessageId(f"m-{number}"), HERE, process=PROCESS, decide=lambda _: HANDLED)
+    pruned = [await stores.instances.prune(FENCE, process=PROCESS, below=100, older_than=AGED, limit=2) for _ in range(3)]
+    assert pruned == [2, 1, 0]
+
+
+async def test_an_old_epoch_forgets_nothing(stores: Stores) -> None:
+    await at_desk(stores, lambda desk: desk.note_change(TAX_CODE, NOW), message_id="m-1")
+    with pytest.raises(Fenced):
+        await stores.instances.prune(STALE, process=PROCESS, below=100, older_than=AGED)
+    assert await at_desk(stores, lambda desk: desk.changed_at(TAX_CODE), message_id="look") == NOW
+
+
+async def changes_left(stores: Stores, process: str = PROCESS) -> object:
+    def look(desk: Desk) -> object:
+        return [desk.changed_at(EntityRef("tax-code", name)) for name in ("early", "late")]
+
+    return await at_desk(stores, look, message_id=f"look-{process}", process=process)
+
+
+EARLY, LATE = NOW - timedelta(minutes=1), NOW + timedelta(minutes=1)
+
+
+async def note_two(stores: Stores, process: str = PROCESS) -> None:
+    def note(desk: Desk) -> None:
+        desk.note_change(EntityRef("tax-code", "early"), EARLY)
+        desk.note_change(EntityRef("tax-code", "late"), LATE)
+
+    await at_desk(stores, note, message_id=f"note-{process}", process=process)
+
+
+@pytest.mark.parametrize("state", [ProcessState.RUNNING, ProcessState.WAITING, ProcessState.HELD, ProcessState.COMPENSATING])
+async def test_a_change_is_kept_while_an_instance_is_open_whose_refusal_it_may_mend(stores: Stores, state: ProcessState) -> None:
+    await note_two(stores)
+    await save(stores, instance("Q-1", state=state), instance("Q-2", since=EARLY, state=ProcessState.COMPLETED))
+    await stores.instances.prune(FENCE, process=PROCESS, below=0, older_than=-timedelta(days=36_500))
+    assert await changes_left(stores) == [None, LATE]
+
+
+@pytest.mark.parametrize("state", [ProcessState.COMPLETED, ProcessState.COMPENSATED, ProcessState.CANCELLED])
+async def test_changes_are_forgotten_where_every_instance_has_ended(stores: Stores, state: ProcessState) -> None:
+    await note_two(stores)
+    await save(stores, instance(state=state), instance("P-1", process="other", since=EARLY - timedelta(days=1)))
+    await stores.instances.prune(FENCE, process=PROCESS, below=0, older_than=-timedelta(days=36_500))
+    assert await changes_left(stores) == [None, None]
+
+
+async def test_changes_that_are_not_old_enough_are_kept(stores: Stores) -> None:
+    await note_two(stores)
+    await stores.instances.prune(FENCE, process=PROCESS, below=0, older_than=timedelta(days=36_500))
+    assert await changes_left(stores) == [EARLY, LATE]
+
+
+async def test_other_processes_keep_their_changes(stores: Stores) -> None:
+    await note_two(stores)
+    await note_two(stores, "other")
+    await stores.instances.prune(FENCE, process=PROCESS, below=0, older_than=-timedelta(days=36_500))
+    assert await changes_left(stores, "other") == [EARLY, LATE]

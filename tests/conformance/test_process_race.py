@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Barrier, BrokenBarrierError
 
 import pytest
@@ -25,7 +25,7 @@ from integration_fabric.runtime.subscriber import Handled
 
 PROCESS = "quote-to-activation"
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-OTHER = Fence(FENCE.subscriber, FENCE.topic_id, 4, 5)
+OTHER, THIRD = (Fence(FENCE.subscriber, FENCE.topic_id, partition, 5) for partition in (4, 5))
 ROUNDS = 3
 MEET_S = 0.2
 """How long one decision waits for the other to be under way, too; a database that lets only one be so keeps them apart."""
@@ -58,29 +58,67 @@ def meeting(barrier: Barrier) -> None:
         barrier.wait(MEET_S)
 
 
+@pytest.fixture
+def third_database(database_url: str) -> Iterator[Database]:
+    """A third connection."""
+    with open_database(database_url) as database:
+        yield database
+
+
+def hold_and_change(number: int) -> tuple[Decide, Decide, dict[str, bool]]:
+    """A refusal that is turned into a hold, the change that mends it, and what each has seen of the other."""
+    ref, barrier = EntityRef("tax-code", f"T-{number}"), Barrier(2)
+    seen: dict[str, bool] = {}
+
+    def hold(desk: Desk) -> Handled:
+        seen["change"] = desk.changed_at(ref) is not None
+        meeting(barrier)
+        problem = Problem(entity=ref.entity, id=ref.id, field="f", code="c")
+        step = StepState("validate", StepStatus.HELD, problems=(problem,))
+        desk.save(replace(Instance(PROCESS, 1, ref.id, "c", None, {}, NOW), steps={"validate": step}), sent=(), timers=())
+        return HANDLED
+
+    def change(desk: Desk) -> Handled:
+        desk.note_change(ref, datetime.now(UTC))
+        seen["hold"] = bool(desk.held_on(ref))
+        meeting(barrier)
+        return HANDLED
+
+    return hold, change, seen
+
+
 async def test_a_hold_and_the_change_that_ends_it_do_not_miss_each_other(database: Database, others_database: Database) -> None:
     """A refusal is turned into a hold while the change comes by: the one sees the other, or the quote waits for ever."""
     await sql_stores(database).take(FENCE)
     await sql_stores(database).take(OTHER)
     for number in range(ROUNDS):
-        ref, barrier = EntityRef("tax-code", f"T-{number}"), Barrier(2)
-        seen: dict[str, bool] = {}
-
-        def hold(desk: Desk, ref: EntityRef = ref, barrier: Barrier = barrier, seen: dict[str, bool] = seen) -> Handled:
-            seen["change"] = desk.changed_at(ref) is not None
-            meeting(barrier)
-            problem = Problem(entity=ref.entity, id=ref.id, field="f", code="c")
-            step = StepState("validate", StepStatus.HELD, problems=(problem,))
-            desk.save(replace(Instance(PROCESS, 1, ref.id, "c", None, {}, NOW), steps={"validate": step}), sent=(), timers=())
-            return HANDLED
-
-        def change(desk: Desk, ref: EntityRef = ref, barrier: Barrier = barrier, seen: dict[str, bool] = seen) -> Handled:
-            desk.note_change(ref, NOW)
-            seen["hold"] = bool(desk.held_on(ref))
-            meeting(barrier)
-            return HANDLED
-
+        hold, change, seen = hold_and_change(number)
         await both((database, others_database), number, hold, change)
+        assert seen["hold"] or seen["change"], "the hold was written beside the change that ends it"
+
+
+def asking(number: int) -> Decide:
+    def ask(desk: Desk) -> Handled:
+        desk.changed_at(EntityRef("tax-code", f"T-{number}"))
+        return HANDLED
+
+    return ask
+
+
+async def forget(stores: Stores) -> None:
+    for _ in range(10):
+        await stores.instances.prune(THIRD, process=PROCESS, below=0, older_than=timedelta(hours=1))
+
+
+async def test_nor_while_older_changes_are_forgotten(database: Database, others_database: Database, third_database: Database) -> None:
+    """Somebody asked after it before: its row, which both lock, is of no use, and a third worker forgets it at that very moment."""
+    pruning = sql_stores(third_database)
+    for fence in (FENCE, OTHER, THIRD):
+        await pruning.take(fence)
+    for number in range(ROUNDS):
+        hold, change, seen = hold_and_change(number)
+        await handle(pruning, THIRD, f"asked-{number}", asking(number))
+        await asyncio.gather(both((database, others_database), number, hold, change), forget(pruning))
         assert seen["hold"] or seen["change"], "the hold was written beside the change that ends it"
 
 

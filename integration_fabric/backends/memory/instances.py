@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from integration_fabric.backends.memory.store import MemoryStore
 from integration_fabric.canonical.entities import EntityRef
+from integration_fabric.delivery.ports import PRUNED_AT_ONCE
 from integration_fabric.messages.base import Event
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.ids import MessageId
+from integration_fabric.process_engine.engine import ENDED
 from integration_fabric.process_engine.ports import Decide, Desk, DueTimer, InstanceRow, Instances
 from integration_fabric.process_engine.state import Instance, Timer, instance_id
 from integration_fabric.runtime.outcomes import OutcomeKind
@@ -25,6 +27,7 @@ class _Done:
     topic_id: str
     coordinates: Coordinates
     handled: Handled
+    written_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,41 @@ class MemoryInstances(Instances):
                 same = (done.topic_id, done.coordinates[1:]) == (fence.topic_id, coordinates[1:])
                 return done.handled if same else Handled(OutcomeKind.DUPLICATE, detail="applied from another position")
             handled = decide(MemoryDesk(self, process))
-            self.store.put(self._inbox, key, _Done(fence.topic_id, coordinates, handled))
+            self.store.put(self._inbox, key, _Done(fence.topic_id, coordinates, handled, self.store.clock.now()))
             return handled
 
         return await self.store.run(work)
+
+    async def prune(self, fence: Fence, *, process: str, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
+        """Forget what is old: messages of the partition, and changes of master data."""
+
+        def work() -> int:
+            self.store.hold_fence(fence)
+            before = self.store.clock.now() - older_than
+            self._forget_changes(process, before, limit)
+            old = [key for key in self._lowest(fence, below, limit) if self._inbox[key].written_at < before]
+            for key in old:
+                self.store.drop(self._inbox, key)
+            return len(old)
+
+        return await self.store.run(work)
+
+    def _forget_changes(self, process: str, before: datetime, limit: int) -> None:
+        """Those that came before every open instance."""
+        since = [item.since for item in self.by_id.values() if item.process == process and item.state not in ENDED]
+        useless = [key for key, at in self.changes.items() if key[0] == process and at < min((before, *since))]
+        for key in useless[:limit]:
+            self.store.drop(self.changes, key)
+
+    def _lowest(self, fence: Fence, below: int, limit: int) -> list[tuple[str, str]]:
+        """Keys of what was handled of a partition, by offset."""
+        place = (fence.subscriber, fence.topic_id, fence.partition)
+        mine = [
+            (done.coordinates.offset, key)
+            for key, done in self._inbox.items()
+            if (key[0], done.topic_id, done.coordinates.partition) == place and done.coordinates.offset < below
+        ]
+        return [key for _, key in sorted(mine)[:limit]]
 
     async def due(self, process: str, now: datetime, limit: int) -> Sequence[DueTimer]:
         """Timers whose time has come."""

@@ -10,6 +10,7 @@ from integration_fabric.backends.memory.store import MemoryStore
 from integration_fabric.canonical.ports import CrossReferences
 from integration_fabric.connector_kit.ports import RECEIPTS_KEPT, Cursors, Receipt, Receipts, ReceiptState
 from integration_fabric.delivery.ports import (
+    PRUNED_AT_ONCE,
     Claim,
     EffectLog,
     EffectState,
@@ -81,6 +82,9 @@ class MemoryLeases(Leases):
         return [self._stops[key] for key in mine if key in self._stops][:1]
 
 
+_OVER = frozenset({EffectState.DONE, EffectState.REFUSED})
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """What one subscriber did with one message."""
@@ -90,6 +94,7 @@ class _Row:
     topic_id: str
     coordinates: Coordinates
     deadline_at: datetime | None
+    written_at: datetime
     handled: Handled | None = None
 
 
@@ -114,7 +119,7 @@ class MemoryEffects(EffectLog):
             now = self._store.clock.now()
             row = self._rows.get((fence.subscriber, message_id))
             if row is None:
-                fresh = _Row(0, EffectState.INTENT, fence.topic_id, coordinates, now + within)
+                fresh = _Row(0, EffectState.INTENT, fence.topic_id, coordinates, now + within, now)
                 self._store.put(self._rows, (fence.subscriber, message_id), fresh)
                 return Fresh(0)
             remembered = _remembered(row, fence, coordinates)
@@ -129,14 +134,15 @@ class MemoryEffects(EffectLog):
             self._store.hold_fence(fence)
             if (row := self._rows.get((fence.subscriber, message_id))) is None:
                 return
-            deadline_at = self._store.clock.now() + within
+            now = self._store.clock.now()
             again = replace(
                 row,
                 generation=generation,
                 state=EffectState.INTENT,
                 topic_id=fence.topic_id,
                 coordinates=coordinates,
-                deadline_at=deadline_at,
+                deadline_at=now + within,
+                written_at=now,
             )
             self._store.put(self._rows, (fence.subscriber, message_id), again)
 
@@ -150,7 +156,7 @@ class MemoryEffects(EffectLog):
         def work() -> None:
             self._store.hold_fence(fence)
             if (row := self._rows.get((fence.subscriber, message_id))) is not None:
-                settled = _Row(row.generation, state, fence.topic_id, coordinates, None, handled)
+                settled = _Row(row.generation, state, fence.topic_id, coordinates, None, self._store.clock.now(), handled)
                 self._store.put(self._rows, (fence.subscriber, message_id), settled)
             for found in links:
                 self._links.write(found, strict=False)
@@ -183,6 +189,28 @@ class MemoryEffects(EffectLog):
                 self._store.put(self._rows, key, replace(row, state=EffectState.UNKNOWN))
 
         await self._store.run(work)
+
+    async def prune(self, fence: Fence, *, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
+        """Forget what is old, the lowest first."""
+
+        def work() -> int:
+            self._store.hold_fence(fence)
+            before = self._store.clock.now() - older_than
+            lowest = sorted(
+                (row.coordinates.offset, key)
+                for key, row in self._rows.items()
+                if row.state in _OVER and _stood_at(key[0], row, fence) and row.coordinates.offset < below
+            )[:limit]
+            old = [key for _, key in lowest if self._rows[key].written_at < before]
+            for key in old:
+                self._store.drop(self._rows, key)
+            return len(old)
+
+        return await self._store.run(work)
+
+
+def _stood_at(subscriber: str, row: _Row, fence: Fence) -> bool:
+    return (subscriber, row.topic_id, row.coordinates.partition) == (fence.subscriber, fence.topic_id, fence.partition)
 
 
 def _remembered(row: _Row, fence: Fence, coordinates: Coordinates) -> Remembered | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Float, bindparam, delete, insert, null, select, update
+from sqlalchemy import Connection, Float, Integer, bindparam, delete, insert, null, select, update
 
 from integration_fabric.backends.sql.cross_references import link
 from integration_fabric.backends.sql.database import Database
@@ -14,7 +14,7 @@ from integration_fabric.backends.sql.dialects import NowS, storable
 from integration_fabric.backends.sql.leases import hold_fence
 from integration_fabric.backends.sql.packing import pack, unpack
 from integration_fabric.backends.sql.tables import EFFECTS
-from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
+from integration_fabric.delivery.ports import PRUNED_AT_ONCE, Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.subscriber import Handled
@@ -28,6 +28,25 @@ _INTEND = insert(EFFECTS).values(
 )
 _REMEMBER = insert(EFFECTS).values(state=EffectState.DONE.value, generation=0, written_s=NowS())
 _SETTLE = update(EFFECTS).where(*_MINE).values(deadline_s=null(), written_s=NowS())
+_LOWEST = (
+    select(EFFECTS.c.message_id, EFFECTS.c.written_s)
+    .where(
+        EFFECTS.c.subscriber == bindparam("of_subscriber"),
+        EFFECTS.c.topic_id == bindparam("of_topic"),
+        EFFECTS.c.partition == bindparam("of_partition"),
+        EFFECTS.c.offset < bindparam("below"),
+        EFFECTS.c.state.in_([EffectState.DONE.value, EffectState.REFUSED.value]),
+    )
+    .order_by(EFFECTS.c.offset)
+    .limit(bindparam("most", type_=Integer))
+    .subquery()
+)
+# Of the lowest, those that are old: an index by age would have to be written anew with each intent that is settled. Where more than `most`
+# were blocked for long and settled late, those above them wait until these are old, too.
+_PRUNE = delete(EFFECTS).where(
+    EFFECTS.c.subscriber == bindparam("of_subscriber"),
+    EFFECTS.c.message_id.in_(select(_LOWEST.c.message_id).where(_LOWEST.c.written_s < NowS() - bindparam("older_s", type_=Float))),
+)
 
 
 def recall(connection: Connection, fence: Fence, message_id: str, coordinates: Coordinates) -> Remembered | None:
@@ -40,6 +59,12 @@ def remember(connection: Connection, fence: Fence, message_id: str, coordinates:
     """Store a result beside the state that it belongs to. Called inside a fenced transaction, for a message that is new."""
     key = {"subscriber": fence.subscriber, "message_id": message_id}
     connection.execute(_REMEMBER, {**key, **_result(handled), **_place(fence, coordinates)})
+
+
+def prune(connection: Connection, fence: Fence, *, below: int, older_than: timedelta, limit: int) -> int:
+    """Forget what is done or refused of a partition. Called inside a fenced transaction. Returns how many."""
+    mine = {"of_subscriber": fence.subscriber, "of_topic": fence.topic_id, "of_partition": fence.partition}
+    return connection.execute(_PRUNE, {**mine, "below": below, "older_s": older_than.total_seconds(), "most": limit}).rowcount
 
 
 def _of(fence: Fence, message_id: str) -> dict[str, Any]:
@@ -135,3 +160,12 @@ class SqlEffects(EffectLog):
             )
 
         await self._database.run(work)
+
+    async def prune(self, fence: Fence, *, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
+        """Forget what is old, the lowest first."""
+
+        def work(connection: Connection) -> int:
+            hold_fence(connection, fence)
+            return prune(connection, fence, below=below, older_than=older_than, limit=limit)
+
+        return await self._database.run(work)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Float, Integer, Select, bindparam, delete, func, insert, or_, select, update
 
 from integration_fabric.backends.sql.database import Database
 from integration_fabric.backends.sql.dialects import NowS, lock_name
-from integration_fabric.backends.sql.effects import recall, remember
+from integration_fabric.backends.sql.effects import prune, recall, remember
 from integration_fabric.backends.sql.leases import hold_fence
 from integration_fabric.backends.sql.tables import CHANGES, COMMANDS, EARLY, HOLDS, INSTANCES, TIMERS
 from integration_fabric.canonical.entities import EntityRef
+from integration_fabric.delivery.ports import PRUNED_AT_ONCE
 from integration_fabric.messages.base import Event
 from integration_fabric.messages.envelope import Coordinates
+from integration_fabric.messages.fabric import ProcessState
 from integration_fabric.messages.ids import MessageId
+from integration_fabric.process_engine.engine import ENDED
 from integration_fabric.process_engine.ports import Decide, Desk, DueTimer, InstanceRow, Instances
 from integration_fabric.process_engine.state import Instance, Timer, event_from_json
 from integration_fabric.runtime.outcomes import OutcomeKind
@@ -43,6 +46,26 @@ _MOVE = update(INSTANCES).where(INSTANCES.c.id == bindparam("of_id"))
 _BEGIN, _SENT = insert(INSTANCES), insert(COMMANDS)
 _OFF = {table: delete(table).where(table.c.instance_id == bindparam("of_id")) for table in (HOLDS, TIMERS)}
 _ON = {table: insert(table) for table in (HOLDS, TIMERS)}
+_OPEN = [state.value for state in ProcessState if state not in ENDED]
+_OPEN_SINCE = select(func.min(INSTANCES.c.since_s)).where(INSTANCES.c.process == bindparam("process"), INSTANCES.c.state.in_(_OPEN))
+# Safe to forget: a refusal is only mended by a change that is no older than its command, and no command is older than its instance. So what
+# came before every open instance mends nothing any more, and less so for instances that have yet to begin. Rows that others hold are left
+# for the next time, so that nobody waits for two of them in another order; where one that is asked after is gone, another is made to lock.
+_USELESS = (
+    select(CHANGES.c.entity, CHANGES.c.entity_id)
+    .where(
+        CHANGES.c.process == bindparam("process"),
+        CHANGES.c.changed_s < NowS() - bindparam("older_s", type_=Float),
+        CHANGES.c.changed_s < func.coalesce(_OPEN_SINCE.scalar_subquery(), NowS()),
+    )
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True, of=CHANGES)
+)
+_FORGET = delete(CHANGES).where(
+    CHANGES.c.process == bindparam("of_process"),
+    CHANGES.c.entity == bindparam("of_entity"),
+    CHANGES.c.entity_id == bindparam("of_id"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +192,18 @@ class SqlInstances(Instances):
             handled = decide(SqlDesk(connection, process))
             remember(connection, fence, message_id, coordinates, handled=handled)
             return handled
+
+        return await self._database.run(work)
+
+    async def prune(self, fence: Fence, *, process: str, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
+        """Forget what is old: messages of the partition, and changes of master data."""
+
+        def work(connection: Connection) -> int:
+            hold_fence(connection, fence)
+            useless = connection.execute(_USELESS, {"process": process, "older_s": older_than.total_seconds(), "most": limit}).all()
+            if useless:
+                connection.execute(_FORGET, [{"of_process": process, "of_entity": row.entity, "of_id": row.entity_id} for row in useless])
+            return prune(connection, fence, below=below, older_than=older_than, limit=limit)
 
         return await self._database.run(work)
 

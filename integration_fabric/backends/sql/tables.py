@@ -66,6 +66,7 @@ EFFECTS = Table(
     Column("outputs", LargeBinary),
     Column("written_s", Float, nullable=False),
     PrimaryKeyConstraint("subscriber", "message_id"),
+    Index("ix_effects_place", "subscriber", "topic_id", "partition", "offset"),
 )
 """The effect log: what each subscriber did with each message. Times are seconds since 1970 by the database's clock."""
 

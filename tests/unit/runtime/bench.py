@@ -29,6 +29,7 @@ from integration_fabric.runtime.outcomes import Applied, Outcome
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.records import Outgoing, Record, TopicPartition
+from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Delivery, Handled, Running
 
 NAME = "copier"
@@ -126,7 +127,14 @@ class Bench:
     # -- running
 
     def start(
-        self, running: Running, *, bounds: Bounds | None = None, worker: str = "worker", latency_s: float = 0.0, batch: int = 1000
+        self,
+        running: Running,
+        *,
+        bounds: Bounds | None = None,
+        worker: str = "worker",
+        latency_s: float = 0.0,
+        batch: int = 1000,
+        watch: StormWatch | None = None,
     ) -> Member:
         number = len(self.members)
         consumer = MemoryConsumer(broker=self.broker, group=running.name, batch=batch)
@@ -134,16 +142,22 @@ class Bench:
             broker=self.broker, transactional_id=f"{running.name}-{number}", clock=self.clock, latency_s=latency_s
         )
         backing = Backing(consumer, transactions, self.leases, self.codec, self.clock)
-        loop = SubscriberLoop(running=running, worker=f"{worker}-{number}", backing=backing, bury=bury, bounds=bounds)
+        loop = SubscriberLoop(running=running, worker=f"{worker}-{number}", backing=backing, bury=bury, bounds=bounds, watch=watch)
         member = Member(loop, consumer, transactions, asyncio.create_task(loop.run()))
         self.members.append(member)
         return member
 
     @asynccontextmanager
     async def running(
-        self, running: Running, *, bounds: Bounds | None = None, latency_s: float = 0.0, batch: int = 1000
+        self,
+        running: Running,
+        *,
+        bounds: Bounds | None = None,
+        latency_s: float = 0.0,
+        batch: int = 1000,
+        watch: StormWatch | None = None,
     ) -> AsyncIterator[Member]:
-        member = self.start(running, bounds=bounds, latency_s=latency_s, batch=batch)
+        member = self.start(running, bounds=bounds, latency_s=latency_s, batch=batch, watch=watch)
         yield member
         await member.drain()
 
