@@ -20,6 +20,7 @@ from integration_fabric.messages.fabric import SubscriberAnnounced
 from integration_fabric.messages.ids import deterministic_id
 from integration_fabric.runtime.consumer import Lag, LoopState, SubscriberLoop
 from integration_fabric.runtime.ports import Fence
+from integration_fabric.runtime.steersman import Steersman
 from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Running
 from integration_fabric.telemetry.logs import LOG
@@ -68,9 +69,12 @@ class Worker:
     async def run(self, address: str) -> None:
         """Run until `ending`."""
         self.hosted = [Hosted(running, StormWatch(running.policy)) for running in self.fabric.subscribers(self.parts)]
+        steersman = Steersman(
+            orders=self.fabric.stores.orders, loops=lambda: [hosted.loop for hosted in self.hosted if hosted.loop is not None]
+        )
         async with asyncio.TaskGroup() as tasks:
             for hosted in self.hosted:
-                tasks.create_task(self._host(hosted))
+                tasks.create_task(self._host(hosted, steersman))
                 pruner = self.fabric.pruner(hosted.running, hosted.bases)
                 tasks.create_task(pruner.run(every=PRUNE_EVERY, ending=self.ending))
             for poller, settings in self.fabric.pollers(self.parts):
@@ -78,13 +82,16 @@ class Worker:
             for timers in self.fabric.timers(self.parts):
                 tasks.create_task(timers.run(every=TIMER_EVERY, ending=self.ending))
             tasks.create_task(self.fabric.governors.run(self.ending))
+            tasks.create_task(steersman.run(self.ending))
             tasks.create_task(self._announce(address))
             tasks.create_task(self._drain())
 
-    async def _host(self, hosted: Hosted) -> None:
-        """Run a subscriber, again and again: what fails is started anew, ever more slowly."""
+    async def _host(self, hosted: Hosted, steersman: Steersman) -> None:
+        """Run a subscriber, again and again: what fails is started anew, ever more slowly. Nothing is begun before orders were read."""
+        await steersman.ready()
         while not self.ending.is_set():
             hosted.loop = self.fabric.loop(hosted.running, worker=self.name, watch=hosted.watch)
+            steersman.steer(hosted.loop)
             try:
                 await hosted.loop.run()
                 if self.ending.is_set():

@@ -28,6 +28,8 @@ from integration_fabric.runtime.ports import (
     Stop,
 )
 from integration_fabric.runtime.records import Outgoing, Record, TopicPartition
+from integration_fabric.runtime.reins import Reins
+from integration_fabric.runtime.steering import Steering
 from integration_fabric.runtime.storm import Storm, StormWatch
 from integration_fabric.runtime.subscriber import Pause, Running
 from integration_fabric.runtime.takeover import Takeover
@@ -44,6 +46,8 @@ class LoopState(StrEnum):
     STOPPED = "stopped"
     """At a dead letter, or after too many, until a person decides."""
     DRAINING = "draining"
+    PAUSED = "paused"
+    """By a person's order, as is draining without an end of the worker."""
     ENDED = "ended"
 
 
@@ -133,9 +137,7 @@ class SubscriberLoop(Listener):
         self._lanes = Lanes()
         self._owned: dict[TopicPartition, Owned] = {}
         self._workers = Workers(lanes=self._lanes, begin=self._begin, handle=self._handle, burst=self._bounds.burst, failed=self._broke)
-        self._held = False
-        self._tight: dict[TopicPartition, int] = {}
-        """Partitions whose offset map is nearly full, and up to where they still start what they have."""
+        self._reins = Reins(consumer=self._consumer, lanes=self._lanes, workers=self._workers)
         self._dirty = asyncio.Event()
         self._drain = asyncio.Event()
         self._failure: asyncio.Future[None] | None = None
@@ -166,7 +168,7 @@ class SubscriberLoop(Listener):
     def busy(self) -> bool:
         """Whether anything is in its lanes, done and not committed, or being taken over."""
         return bool(
-            (self._lanes.ready if self.stands_still else self._lanes.queued)
+            (self._lanes.ready if self._reins.starts_nothing else self._lanes.queued)
             or self._lanes.running
             or self._takeovers
             or self._transaction.locked()
@@ -212,7 +214,8 @@ class SubscriberLoop(Listener):
             await self._consumer.start(topics, self)
             LOG.started(self.name, topics=topics, in_flight=self._running.policy.in_flight)
             if self.state is LoopState.STARTING:
-                self.state = LoopState.RUNNING
+                stands = self._reins.steering.is_paused or self._reins.steering.is_draining
+                self.state = LoopState.PAUSED if stands else LoopState.RUNNING
             watched: set[asyncio.Future[None]] = {draining, committing, self._failure, *workers}
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure((committing, *workers))
@@ -397,7 +400,7 @@ class SubscriberLoop(Listener):
     def _begin(self) -> Lane | None:
         """The next lane to run."""
         lane = self._lanes.start()
-        if self._held and self._lanes.queued == self._bounds.low_messages:  # passed through one by one
+        if self._reins.full and self._lanes.queued == self._bounds.low_messages:  # passed through one by one
             self._measure()
         return lane
 
@@ -411,6 +414,10 @@ class SubscriberLoop(Listener):
             return
         owned.enter()
         try:
+            order = self._reins.steering.skip(owned.partition, record.offset)
+            if order is not None:
+                self._complete(owned, self._executor.discard(record, why=f"{order.why} ({order.by})"))
+                return
             result = await self._executor.execute(record, owned.fence, self._pause_of(owned))
             if result.dead_letter is not None:
                 await self._stop_at(owned, result)
@@ -477,20 +484,34 @@ class SubscriberLoop(Listener):
         LOG.stopped(self.name, position=position, key=stop.key.decode("utf-8", "replace"), code=stop.code, why=stop.message)
 
     def _stand_still(self) -> None:
-        """What runs is finished and committed, nothing is started."""
+        """What runs is finished and committed, nothing is started; what is left queued is taken again by whoever goes on."""
         self.state = LoopState.STOPPED
-        self._consumer.hold()
-        self._lanes.halt()  # what is left queued is taken again by whoever goes on
+        self._reins.still = True
+        self._reins.apply()
         metrics.STOPPED.labels(self.name).set(1)
+
+    def steer(self, steering: Steering) -> None:
+        """Do as people order from now on."""
+        if steering == self._reins.steering:
+            return
+        self._reins.steering = steering
+        if not self._drain.is_set():
+            self._reins.apply()
+        LOG.steered(self.name, paused=steering.is_paused, draining=steering.is_draining, skips=len(steering.skips))
+        stands = steering.is_paused or steering.is_draining
+        if self.state in {LoopState.RUNNING, LoopState.PAUSED}:
+            self.state = LoopState.PAUSED if stands else LoopState.RUNNING
 
     def _measure(self) -> None:
         queued, kept, bounds = self._lanes.queued, sum(owned.progress.kept_count for owned in self._owned.values()), self._bounds
-        if not self._held and (queued >= bounds.high_messages or kept >= bounds.kept_messages):
-            self._held = True
-            self._consumer.hold()
-        elif self._held and queued <= bounds.low_messages and kept <= bounds.kept_messages // 2 and not self.stands_still:
-            self._held = False
-            self._consumer.release()
+        full = self._reins.full
+        if not full and (queued >= bounds.high_messages or kept >= bounds.kept_messages):
+            full = True
+        elif full and queued <= bounds.low_messages and kept <= bounds.kept_messages // 2:
+            full = False
+        if full != self._reins.full:
+            self._reins.full = full
+            self._reins.apply()
         metrics.QUEUED.labels(self.name).set(queued)
         metrics.RUNNING.labels(self.name).set(self._lanes.running)
 
@@ -522,7 +543,7 @@ class SubscriberLoop(Listener):
             if owned.fence is not None and (released := owned.progress.release()):
                 batch.results[partition] = (owned, released)
         self._watch_maps()
-        if self._held:
+        if self._reins.full:
             self._measure()
         return batch
 
@@ -531,18 +552,15 @@ class SubscriberLoop(Listener):
         tight = {
             partition: owned.progress.frontier
             for partition, owned in self._owned.items()
-            if owned.progress.is_tight or (partition in self._tight and not owned.progress.is_loose)
+            if owned.progress.is_tight or (partition in self._reins.tight and not owned.progress.is_loose)
         }
-        if tight == self._tight:
+        if tight == self._reins.tight:
             return
-        changed, self._tight = tight.keys() ^ self._tight.keys(), tight
-        for partition in changed:
+        for partition in tight.keys() ^ self._reins.tight.keys():
             LOG.offset_map(self.name, partition=f"{partition.topic}/{partition.partition}", tight=partition in tight)
-        if changed:
-            metrics.TIGHT.labels(self.name).set(len(tight))
-            self._consumer.hold_back(tight.keys())
-        self._lanes.limit(tight)
-        self._workers.wake(1)
+        self._reins.tight = tight
+        self._reins.apply()
+        metrics.TIGHT.labels(self.name).set(len(tight))
 
     def _retake(self, owned: Sequence[Owned]) -> None:
         """Forget what is under way of these partitions, and take them over again if they are still ours."""

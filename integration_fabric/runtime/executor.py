@@ -6,6 +6,7 @@ import asyncio
 import random
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -144,6 +145,14 @@ class Executor:
                 trail.attempt_at, trail.attempt_s = self._clock.now(), self._clock.monotonic_s()
             else:
                 return self._result(record, trail, handled)
+
+    def discard(self, record: Record, *, why: str) -> Result:
+        """What becomes of a message that a person passes over: nothing is done, and it says who and why."""
+        now, now_s = self._clock.now(), self._clock.monotonic_s()
+        trail = _Trail(now, now_s, now, now_s)
+        with suppress(Undecodable):
+            trail.envelope = read_envelope(record, self._codec, self._kinds)
+        return self._result(record, trail, Handled(OutcomeKind.DISCARDED, detail=_in_whole_letters(why)))
 
     async def _attempt(self, record: Record, fence: Fence, trail: _Trail, pause: Pause) -> Handled:
         envelope = trail.envelope

@@ -41,6 +41,7 @@ class Lanes:
         self._lanes: dict[Hashable, Lane] = {}
         self._ready: deque[Lane] = deque()
         self._limits: Mapping[TopicPartition, int] = {}
+        self._keys: frozenset[bytes] = frozenset()
         self._halted = False
         self.queued = 0
         self.running = 0
@@ -88,19 +89,20 @@ class Lanes:
             if lane.running is None:
                 del self._lanes[lane.name]
 
-    def halt(self) -> None:
-        """Start nothing any more."""
-        self._halted = True
-        self._ready.clear()
+    def restrain(self, *, limits: Mapping[TopicPartition, int], keys: frozenset[bytes], halted: bool) -> None:
+        """From now on, start only what is left.
 
-    def limit(self, limits: Mapping[TopicPartition, int]) -> None:
-        """From now on, start of these partitions only what lies below such an offset, and of all others everything."""
-        self._limits = limits
+        Args:
+            limits: Of these partitions only what lies below such an offset.
+            keys: Of these nothing.
+            halted: Nothing at all.
+        """
+        self._limits, self._keys, self._halted = limits, keys, halted
         waiting = [lane for lane in self._lanes.values() if lane.queue and lane.running is None and self._may_start(lane)]
         self._ready = deque(sorted(waiting, key=lambda lane: lane.queue[0].record.offset))
 
     def _may_start(self, lane: Lane) -> bool:
-        if self._halted:
+        if self._halted or (self._keys and lane.queue[0].record.key in self._keys):
             return False
         if not self._limits:
             return True

@@ -15,6 +15,7 @@ from integration_fabric.messages.envelope import Envelope
 from integration_fabric.runtime.offset_map import OffsetMap
 from integration_fabric.runtime.offsets import CommitMetadata, Done
 from integration_fabric.runtime.records import Outgoing, Record, TopicPartition
+from integration_fabric.runtime.steering import Order
 
 
 class Clock(Protocol):
@@ -315,6 +316,22 @@ class Leases(Protocol):
     @property
     def store_id(self) -> str:
         """Names this store: commit metadata with another is not ours to go on from."""
+        ...
+
+
+class Orders(Protocol):
+    """What people order of subscribers (`runtime.steering`). All raise Unavailable where the store does not answer."""
+
+    async def read(self) -> Sequence[Order]:
+        """All that stand."""
+        ...
+
+    async def give(self, order: Order) -> None:
+        """Write it down; one of the same kind about the same thing is replaced."""
+        ...
+
+    async def lift(self, subscriber: str, *, partition: TopicPartition | None = None, key: bytes | None = None) -> int:
+        """Take back the pauses and drains of a subscriber, of a partition or of a key of it. Returns how many there were."""
         ...
 
 

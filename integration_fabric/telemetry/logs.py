@@ -102,6 +102,10 @@ class Log:
         else:
             self._log.warning("system_is_not_called", system=system, flow=flow, why=why)
 
+    def steered(self, subscriber: str, *, paused: bool, draining: bool, skips: int) -> None:
+        """People's orders for a subscriber have changed."""
+        self._log.info("steered", subscriber=subscriber, paused=paused, draining=draining, skips=skips)
+
     def storm(self, subscriber: str, limit: str, *, reached: str) -> None:
         """A subscriber stands still after too many dead letters."""
         metrics.STORMS.labels(subscriber, limit).inc()

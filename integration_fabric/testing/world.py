@@ -25,9 +25,10 @@ from integration_fabric.operations.conservation import Balance
 from integration_fabric.process_engine.ports import InstanceRow
 from integration_fabric.process_engine.timers import TimerPoller
 from integration_fabric.roles.erp import PostedInvoice
-from integration_fabric.runtime.consumer import SubscriberLoop
+from integration_fabric.runtime.consumer import LoopState, SubscriberLoop
 from integration_fabric.runtime.ports import Commit, Snapshot
 from integration_fabric.runtime.records import Outgoing, Record
+from integration_fabric.runtime.steersman import Steersman
 from integration_fabric.testing.clock import ForwardClock
 from integration_fabric.wiring.drivers import Drivers, Footprint, Money
 from integration_fabric.wiring.fabric import Fabric
@@ -210,8 +211,12 @@ class World:
 
     async def start(self, parts: Sequence[str] = ("all",)) -> None:
         """Run parts of the landscape in this process."""
+        steersman = Steersman(orders=self.fabric.stores.orders, loops=lambda: self.loops)
+        self.tasks.append(asyncio.create_task(steersman.run(self.ending), name="steersman"))
+        await steersman.ready()
         for running in self.fabric.subscribers(parts):
             loop = self.fabric.loop(running, worker=WORKER)
+            steersman.steer(loop)
             self.loops.append(loop)
             self.tasks.append(asyncio.create_task(loop.run(), name=running.name))
         self.tasks.append(asyncio.create_task(self.fabric.governors.run(self.ending), name="governors"))
@@ -270,7 +275,7 @@ class World:
                 moving.append(f"poller {poller.name} cannot reach its system")
         for timer in self.timers:
             moving += ["timers"] if await timer.poll() else []
-        running = [loop for loop in self.loops if not loop.stands_still]
+        running = [loop for loop in self.loops if not loop.stands_still and loop.state is not LoopState.PAUSED]
         if busy := [f"{loop.name} ({loop.state})" for loop in running if loop.busy]:
             return moving + busy
         topics = sorted({topic for loop in running for topic in loop.topics})

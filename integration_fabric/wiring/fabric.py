@@ -23,6 +23,7 @@ from integration_fabric.backends.sql.database import Database
 from integration_fabric.backends.sql.effects import SqlEffects
 from integration_fabric.backends.sql.instances import SqlInstances
 from integration_fabric.backends.sql.leases import SqlLeases
+from integration_fabric.backends.sql.orders import SqlOrders
 from integration_fabric.backends.sql.receipts import SqlReceipts
 from integration_fabric.backends.sql.system_states import SqlSystemStates
 from integration_fabric.canonical.ports import CrossReferences
@@ -42,7 +43,7 @@ from integration_fabric.process_engine.timers import TimerPoller
 from integration_fabric.runtime.backing import Backing
 from integration_fabric.runtime.clock import SystemClock
 from integration_fabric.runtime.consumer import Bounds, SubscriberLoop
-from integration_fabric.runtime.ports import Clock, Codec, Fence, Leases, Publisher
+from integration_fabric.runtime.ports import Clock, Codec, Fence, Leases, Orders, Publisher
 from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Running
 from integration_fabric.wiring import landscape
@@ -73,6 +74,7 @@ class Stores:
     cursors: Cursors
     receipts: Receipts
     system_states: SystemStates
+    orders: Orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,7 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: C
                 cursors=SqlCursors(database),
                 receipts=SqlReceipts(database),
                 system_states=states,
+                orders=SqlOrders(database),
             ),
             systems=systems,
             governors=governors_of(systems, states, clock),

@@ -18,6 +18,7 @@ from integration_fabric.backends.memory.stores import (
     MemoryCursors,
     MemoryEffects,
     MemoryLeases,
+    MemoryOrders,
     MemoryReceipts,
     MemorySystemStates,
 )
@@ -69,6 +70,7 @@ async def open_memory_fabric(settings: Settings, *, clock: Clock) -> AsyncIterat
                 cursors=MemoryCursors(store),
                 receipts=MemoryReceipts(store),
                 system_states=states,
+                orders=MemoryOrders(store),
             ),
             systems=systems,
             governors=governors_of(systems, states, clock),

@@ -8,10 +8,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from integration_fabric.backends.avro.codec import AvroCodec
+from integration_fabric.backends.sql.database import Database
 from integration_fabric.backends.sql.instances import SqlInstances
+from integration_fabric.backends.sql.orders import SqlOrders
 from integration_fabric.backends.sql.system_states import SqlSystemStates
 from integration_fabric.delivery.dead_letters import DeadLetterView, topic_of, view
 from integration_fabric.delivery.maintenance import left_of
@@ -28,6 +31,7 @@ from integration_fabric.process_engine.ports import InstanceRow, Instances
 from integration_fabric.runtime.clock import SystemClock
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.records import TopicPartition
+from integration_fabric.runtime.steering import Order
 from integration_fabric.wiring import landscape
 from integration_fabric.wiring.fabric import open_database
 from integration_fabric.wiring.kafka import client_config, open_reader, open_registry
@@ -152,15 +156,41 @@ def resume_system(settings: Settings, system: str) -> bool:
     return _with_states(settings, lambda states: states.resume(system))
 
 
+def read_orders(settings: Settings) -> Sequence[Order]:
+    """What people have ordered of subscribers. Raises UsageProblem."""
+    return _with_store(settings, lambda database: SqlOrders(database).read())
+
+
+def give_order(settings: Settings, order: Order) -> None:
+    """Order something of a subscriber; its workers look within a second. Raises UsageProblem where it is none, or has no such topic."""
+    declared = {item.name: item for item in landscape.subscribers(settings)}
+    if order.subscriber not in declared:
+        close = get_close_matches(order.subscriber, declared, n=3) or sorted(declared)[:3]
+        raise UsageProblem(f"there is no subscriber {order.subscriber}; do you mean {' or '.join(close)}?")
+    topics = declared[order.subscriber].topics
+    if order.partition is not None and order.partition.topic not in topics:
+        raise UsageProblem(f"{order.subscriber} does not read {order.partition.topic}; it reads {', '.join(topics)}")
+    _with_store(settings, lambda database: SqlOrders(database).give(order))
+
+
+def lift_orders(settings: Settings, subscriber: str, *, partition: TopicPartition | None, key: bytes | None) -> int:
+    """Take back pauses and drains; how many there were. Raises UsageProblem."""
+    return _with_store(settings, lambda database: SqlOrders(database).lift(subscriber, partition=partition, key=key))
+
+
 def _known(settings: Settings, system: str) -> None:
     if system not in settings.systems:
         raise UsageProblem(f"there is no system {system}; there are {', '.join(sorted(settings.systems)) or 'none'}")
 
 
 def _with_states(settings: Settings, ask: Callable[[SystemStates], Awaitable[T]]) -> T:
+    return _with_store(settings, lambda database: ask(SqlSystemStates(database)))
+
+
+def _with_store(settings: Settings, ask: Callable[[Database], Awaitable[T]]) -> T:
     async def run() -> T:
         async with AsyncExitStack() as stack:
-            return await ask(SqlSystemStates(await open_database(settings, stack)))
+            return await ask(await open_database(settings, stack))
 
     return asyncio.run(run())
 

@@ -16,6 +16,7 @@ from integration_fabric.backends.memory.stores import (
     MemoryCursors,
     MemoryEffects,
     MemoryLeases,
+    MemoryOrders,
     MemoryReceipts,
     MemorySystemStates,
 )
@@ -25,6 +26,7 @@ from integration_fabric.backends.sql.database import Database
 from integration_fabric.backends.sql.effects import SqlEffects
 from integration_fabric.backends.sql.instances import SqlInstances
 from integration_fabric.backends.sql.leases import SqlLeases
+from integration_fabric.backends.sql.orders import SqlOrders
 from integration_fabric.backends.sql.receipts import SqlReceipts
 from integration_fabric.backends.sql.system_states import SqlSystemStates
 from integration_fabric.backends.sql.tables import METADATA, STORE
@@ -34,7 +36,7 @@ from integration_fabric.delivery.ports import EffectLog, SystemStates
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.process_engine.ports import Instances
 from integration_fabric.runtime.outcomes import OutcomeKind
-from integration_fabric.runtime.ports import Fence, Leases, TakenLease
+from integration_fabric.runtime.ports import Fence, Leases, Orders, TakenLease
 from integration_fabric.runtime.records import Outgoing, TopicPartition
 from integration_fabric.runtime.subscriber import Handled
 
@@ -69,6 +71,7 @@ class Stores:
     cursors: Cursors
     receipts: Receipts
     system_states: SystemStates
+    orders: Orders
 
     async def take(self, fence: Fence = FENCE, owner: str = "worker-1") -> None:
         """Raise the lease to the fence's epoch."""
@@ -88,6 +91,7 @@ def memory_stores() -> Stores:
         MemoryCursors(store),
         MemoryReceipts(store),
         MemorySystemStates(store),
+        MemoryOrders(store),
     )
 
 
@@ -102,6 +106,7 @@ def sql_stores(database: Database) -> Stores:
         SqlCursors(database),
         SqlReceipts(database),
         SqlSystemStates(database),
+        SqlOrders(database),
     )
 
 

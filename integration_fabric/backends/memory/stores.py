@@ -25,8 +25,9 @@ from integration_fabric.delivery.ports import (
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.errors import Conflict
 from integration_fabric.runtime.offsets import Done
-from integration_fabric.runtime.ports import Fence, Lease, Leases, Stop, TakenLease
+from integration_fabric.runtime.ports import Fence, Lease, Leases, Orders, Stop, TakenLease
 from integration_fabric.runtime.records import TopicPartition
+from integration_fabric.runtime.steering import Order, OrderKind
 from integration_fabric.runtime.subscriber import Handled
 from integration_fabric.telemetry.logs import LOG
 
@@ -413,3 +414,32 @@ class MemorySystemStates(SystemStates):
 
 
 FOR_EVER_S = 1e10
+
+
+class MemoryOrders(Orders):
+    """Implements `runtime.ports.Orders`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._orders: dict[tuple[str, OrderKind, TopicPartition | None, bytes | None], Order] = {}
+
+    async def read(self) -> Sequence[Order]:
+        """All that stand."""
+        return await self._store.run(lambda: list(self._orders.values()))
+
+    async def give(self, order: Order) -> None:
+        """Write it down."""
+        about = (order.subscriber, order.kind, order.partition, order.key)
+        await self._store.run(lambda: self._store.put(self._orders, about, replace(order, given_at=self._store.clock.now())))
+
+    async def lift(self, subscriber: str, *, partition: TopicPartition | None = None, key: bytes | None = None) -> int:
+        """Take back pauses and drains."""
+
+        def work() -> int:
+            wanted = {(subscriber, kind, partition, key) for kind in (OrderKind.PAUSE, OrderKind.DRAIN)}
+            gone = wanted & self._orders.keys()
+            for about in gone:
+                self._store.drop(self._orders, about)
+            return len(gone)
+
+        return await self._store.run(work)

@@ -202,3 +202,20 @@ SYSTEM_STATES = Table(
     Column("free_s", Float, nullable=False),
 )
 """How systems stand, and from when on the next call of a shared rate may be made."""
+
+ORDERS = Table(
+    "orders",
+    METADATA,
+    Column("subscriber", String(200), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("topic", String(249), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("has_key", Integer, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("given_s", Float, nullable=False),
+    Index("ix_orders_subscriber", "subscriber"),
+)
+"""What people order of subscribers; an empty topic and no key is all of it."""

@@ -89,7 +89,7 @@ async def test_a_map_that_is_nearly_full_takes_only_what_closes_gaps(codec: Code
     async with Bench(codec) as bench:
         bench.publish_many(keys, 3)
         member = bench.start(copier(handle, policy=Policy(in_flight=300)), bounds=bounds, batch=50)
-        await bench.until(lambda: member.loop._tight)
+        await bench.until(lambda: member.loop._reins.tight)
         await bench.clock.sleep(30)
         (owned,) = member.loop._owned.values()
         frontier, copies = owned.progress.frontier, len(bench.copies())
@@ -101,7 +101,7 @@ async def test_a_map_that_is_nearly_full_takes_only_what_closes_gaps(codec: Code
         assert copies < 300
         is_open = True
         await bench.until_committed()
-        assert not member.loop._tight
+        assert not member.loop._reins.tight
         await member.drain()
     assert all(bench.versions(key) == [0, 1, 2] for key in keys)
 
