@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast
 
 from integration_fabric.delivery.effects import Effect, Once, Reply
-from integration_fabric.delivery.governor import OPEN, Gate
+from integration_fabric.delivery.governor import Gate
 from integration_fabric.delivery.ports import EffectLog, Link
 from integration_fabric.delivery.strategies import Strategy
 from integration_fabric.messages.base import Command, Event
@@ -47,7 +47,7 @@ class Action(Generic[C, K, A]):
         self.find = find
         return find
 
-    def bind(self, system: System, client: K, *, effects: EffectLog, clock: Clock, gate: Gate = OPEN) -> Running:
+    def bind(self, system: System, client: K, *, effects: EffectLog, clock: Clock, gate: Gate | None = None) -> Running:
         """As a subscriber of the command's topic.
 
         Raises:

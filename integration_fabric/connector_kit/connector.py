@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from integration_fabric.connector_kit.intake import Intake
-from integration_fabric.delivery.governor import OPEN, Gate
+from integration_fabric.delivery.governor import Gate
 from integration_fabric.delivery.ports import EffectLog
 from integration_fabric.messages.base import Command
 from integration_fabric.messages.ids import System
@@ -27,7 +27,7 @@ class Bindable(Protocol[K_contra]):
         """What it carries out."""
         ...
 
-    def bind(self, system: System, client: K_contra, *, effects: EffectLog, clock: Clock, gate: Gate = OPEN) -> Running:
+    def bind(self, system: System, client: K_contra, *, effects: EffectLog, clock: Clock, gate: Gate | None = None) -> Running:
         """As a subscriber."""
         ...
 
@@ -45,6 +45,6 @@ class Connector(Generic[K]):
         """The commands of its role that it does not carry out."""
         return self.role.commands - {action.command for action in self.actions}
 
-    def subscribers(self, system: System, client: K, *, effects: EffectLog, clock: Clock, gate: Gate = OPEN) -> Sequence[Running]:
+    def subscribers(self, system: System, client: K, *, effects: EffectLog, clock: Clock, gate: Gate | None = None) -> Sequence[Running]:
         """One subscriber for each action."""
         return [action.bind(system, client, effects=effects, clock=clock, gate=gate) for action in self.actions]

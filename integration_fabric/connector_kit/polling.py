@@ -11,7 +11,7 @@ from typing import Protocol
 from integration_fabric.connector_kit.intake import Incoming
 from integration_fabric.connector_kit.ports import Cursors
 from integration_fabric.connector_kit.reception import Reception
-from integration_fabric.delivery.governor import OPEN, Gate
+from integration_fabric.delivery.governor import Gate, NoGate
 from integration_fabric.messages.errors import FabricError, MissingParent, Throttled, Unavailable
 from integration_fabric.runtime.failures import code_of
 from integration_fabric.runtime.ports import Clock
@@ -67,10 +67,12 @@ class Poller:
     A payload that waits for something to be linked holds the cursor, but nobody else: what comes after it is taken meanwhile.
     """
 
-    def __init__(self, *, name: str, source: Source, reception: Reception, cursors: Cursors, clock: Clock, gate: Gate = OPEN) -> None:
+    def __init__(
+        self, *, name: str, source: Source, reception: Reception, cursors: Cursors, clock: Clock, gate: Gate | None = None
+    ) -> None:
         """Join what it needs; `name` names its cursor."""
         self.name, self._source, self._reception = name, source, reception
-        self._cursors, self._clock, self._gate = cursors, clock, gate
+        self._cursors, self._clock, self._gate = cursors, clock, gate or NoGate()
         self._seen: set[str] = set()
         self._taken: set[bytes] = set()
         """Payloads behind the first that is deferred: they are read again, and need not be taken again."""

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TypeVar, assert_never
 
 from integration_fabric.delivery.deadline import sending_until
-from integration_fabric.delivery.governor import OPEN, Gate
+from integration_fabric.delivery.governor import Gate, NoGate
 from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
 from integration_fabric.delivery.strategies import Strategy
 from integration_fabric.messages.errors import (
@@ -35,6 +35,8 @@ MARGIN = timedelta(seconds=1)
 """Between the last moment at which a call may be under way and its intent's deadline: the pauses of a busy event loop."""
 VENDOR_MEMORY = timedelta(hours=20)
 """How long after its deadline a call is taken to be known to a vendor that dedupes: Stripe forgets keys after 24 hours or more."""
+MAX_ROUNDS = 5
+"""In which a call is sent again and never answered, by a system that answers other calls: then a person decides (guarantee G6)."""
 STORE_RETRY_S = 0.5
 """Between attempts to write what a call was answered; the store's absence is no failure of the message."""
 _NOT_SENT = (Unavailable, Throttled, BadCredential, Transient, MissingParent)
@@ -70,8 +72,10 @@ class Effect:
 class Once:
     """Carries out the effects of one subscriber once each."""
 
-    def __init__(self, *, effect: Effect, log: EffectLog, clock: Clock, gate: Gate = OPEN) -> None:
-        self._effect, self._log, self._clock, self._gate = effect, log, clock, gate
+    def __init__(self, *, effect: Effect, log: EffectLog, clock: Clock, gate: Gate | None = None) -> None:
+        self._effect, self._log, self._clock, self._gate = effect, log, clock, gate or NoGate()
+        self._rounds: dict[str, tuple[int, int]] = {}
+        """By message: how often it was sent again in vain, and how many calls the system had answered then."""
 
     async def run(self, delivery: Delivery) -> Handled:
         """Handle one command.
@@ -165,8 +169,23 @@ class Once:
             reply = await self._call(delivery, generation, began_s)
         except (UnknownOutcome, TimeoutError) as error:
             LOG.unknown_outcome(delivery.fence.subscriber, delivery.envelope, error, strategy=self._effect.strategy)
-            raise Unavailable(f"no answer for the second time after {self._clock.monotonic_s() - began_s:.1f} s: {error}") from error
+            if self._is_hopeless(delivery.envelope.id):
+                await self._kept(delivery, lambda: self._log.give_up(delivery.fence, delivery.envelope.id))
+                raise UnknownOutcome(f"sent {MAX_ROUNDS} times while the system answered others, and never answered: {error}") from error
+            raise Unavailable(f"no answer again after {self._clock.monotonic_s() - began_s:.1f} s: {error}") from error
         return await self._settle(delivery, reply)
+
+    def _is_hopeless(self, message_id: str) -> bool:
+        """Whether one more round says that it is this call, not the system: each counts only if the system has answered since the last."""
+        count, answered = self._rounds.get(message_id, (0, -1))
+        if self._gate.answered == answered:
+            return False
+        count += 1
+        self._rounds[message_id] = (count, self._gate.answered)
+        if count < MAX_ROUNDS:
+            return False
+        del self._rounds[message_id]
+        return True
 
     async def _read_back(self, delivery: Delivery, generation: int) -> Reply | None:
         assert self._effect.find is not None
@@ -182,6 +201,7 @@ class Once:
         return found
 
     async def _settle(self, delivery: Delivery, reply: Reply) -> Handled:
+        self._rounds.pop(delivery.envelope.id, None)
         state = EffectState.REFUSED if reply.refused else EffectState.DONE
         fence, envelope = delivery.fence, delivery.envelope
         await self._kept(

@@ -55,6 +55,9 @@ class Limits:
 class Gate(Protocol):
     """As actions and pollers see it."""
 
+    answered: int
+    """How many calls the system has answered in this worker."""
+
     def turn(self, pause: Pause) -> AbstractAsyncContextManager[None]:
         """Inside, one action may make its calls. Raises Unavailable or Throttled where none may be made now; nothing was sent then."""
         ...
@@ -64,7 +67,7 @@ class Gate(Protocol):
         ...
 
 
-class Open(Gate):
+class NoGate(Gate):
     """No gate: for systems that need none, and unit tests."""
 
     @asynccontextmanager
@@ -72,11 +75,12 @@ class Open(Gate):
         """At once."""
         yield
 
+    def __init__(self) -> None:
+        self.answered = 0
+
     async def note(self, error: BaseException | None) -> None:
-        """Nothing."""
-
-
-OPEN = Open()
+        """Counts answers."""
+        self.answered += error is None
 
 
 class Governor(Gate):
@@ -94,6 +98,8 @@ class Governor(Gate):
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._halved_s = float("-inf")
         self._answered = 0
+        self.answered = 0
+        """Calls, in this worker."""
         self._calls, self._from_s = 0, 0.0
         self._reserving: asyncio.Lock = asyncio.Lock()
 
@@ -233,6 +239,7 @@ class Governor(Gate):
             await self._answer()
 
     async def _answer(self) -> None:
+        self.answered += 1
         self._failed = self._refused = 0
         if self._most != float("inf"):
             self._answered += 1

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis.strategies import booleans, lists, sampled_from
 from vendor import MESSAGE, NOT_SENT, SETTLES, SUBSCRIBER, TIMEOUT, TURNED_DOWN, UNANSWERED, Desk, Ending, handled
 
-from integration_fabric.delivery.effects import MARGIN
+from integration_fabric.delivery.effects import MARGIN, MAX_ROUNDS, Once
+from integration_fabric.delivery.governor import NoGate
 from integration_fabric.delivery.ports import EffectState
 from integration_fabric.delivery.strategies import Strategy
-from integration_fabric.messages.errors import Fenced, VendorDrift
+from integration_fabric.messages.errors import Fenced, Unavailable, UnknownOutcome, VendorDrift
 from integration_fabric.runtime.executor import Abandoned
 from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.subscriber import Delivery, Handled
@@ -329,3 +330,36 @@ async def test_whatever_happens_the_effect_is_there_once(strategy: Strategy, end
     await desk.clock.advance(60)
     assert found == handled()
     assert (len(desk.done), state(desk)) == (1, EffectState.DONE)
+
+
+@pytest.mark.parametrize("strategy", [Strategy.LOOKUP_FIRST, Strategy.UPSERT, Strategy.NATIVE_KEY])
+async def test_a_call_that_is_never_answered_by_a_system_that_answers_others_is_for_a_person(strategy: Strategy) -> None:
+    """And where it is asked again, the dead letter's effect is resolved before anything is sent."""
+    desk = Desk(strategy, [Ending.NOT_DONE_UNANSWERED] * 1000)
+    await desk.take_over()
+    gate = NoGate()
+    once = Once(effect=desk.effect(), log=desk.log, clock=desk.clock, gate=gate)
+    async with desk.clock.auto_advance():
+        for _ in range(MAX_ROUNDS - 1):
+            await gate.note(None)  # others are answered
+            with pytest.raises(Unavailable):
+                await once.run(desk.delivery())
+        await gate.note(None)
+        with pytest.raises(UnknownOutcome, match="never answered"):
+            await once.run(desk.delivery())
+        assert len(desk.sends) == MAX_ROUNDS + 1
+        desk.endings.clear()
+        assert isinstance(await desk.handle(), Handled)
+    assert len(desk.done) == 1
+
+
+@pytest.mark.parametrize("strategy", [Strategy.UPSERT, Strategy.NATIVE_KEY])
+async def test_a_system_that_answers_nobody_is_waited_for_without_a_bound(strategy: Strategy) -> None:
+    desk = Desk(strategy, [Ending.NOT_DONE_UNANSWERED] * 100)
+    await desk.take_over()
+    once = Once(effect=desk.effect(), log=desk.log, clock=desk.clock)
+    async with desk.clock.auto_advance():
+        for _ in range(50):
+            with pytest.raises(Unavailable):
+                await once.run(desk.delivery())
+    assert len(desk.sends) > 50

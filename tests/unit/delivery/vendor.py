@@ -113,9 +113,11 @@ class Desk:
         assert list(await self.leases.take(SUBSCRIBER, [lease], "w")) == [True]
 
     def once(self) -> Once:
+        return Once(effect=self.effect(), log=self.log, clock=self.clock)
+
+    def effect(self) -> Effect:
         find = None if self.strategy is Strategy.UPSERT else self.find
-        effect = Effect(self.strategy, self.send, find, self.timeout, SETTLES)
-        return Once(effect=effect, log=self.log, clock=self.clock)
+        return Effect(self.strategy, self.send, find, self.timeout, SETTLES)
 
     def delivery(self, offset: int = 7, attempt: int = 1) -> Delivery:
         body = TaxCodeChanged(tax_code="k", name="n", rate=Decimal(1), legal_entity=LegalEntity("no"), aggregate_version=1)
