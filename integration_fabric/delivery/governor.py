@@ -91,7 +91,6 @@ class Governor(Gate):
         self.system, self.limits = system, limits
         self._states, self._clock = states, clock
         self._state, self._read_s = SystemState(), clock.monotonic_s()
-        self._probing = False
         self._failed = self._refused = 0
         self._running = 0
         self._most: float = limits.concurrency or float("inf")
