@@ -69,6 +69,7 @@ async def _live_and_die(codec: Codec, lives_s: list[float], partitions: int, lat
             await bench.clock.sleep(life_s)
             await member.kill()
         async with bench.running(caller(effects, calls), latency_s=latency_s) as last:
+            await bench.until(last.loop.partitions)  # all may be committed before it has taken anything over
             await bench.until_committed()
             await bench.until(lambda: not last.loop.busy)
             await prune(bench, effects)
