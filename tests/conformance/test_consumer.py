@@ -229,6 +229,24 @@ async def test_a_partition_that_is_held_back_is_silent_and_the_others_are_not(ki
         await member.receives(b"1", b"2", b"0")
 
 
+async def test_a_partition_that_is_held_back_stays_so_when_it_was_lost_and_comes_back(kit: Kit, wide_topic: str, group: str) -> None:
+    first, second = TopicPartition(wide_topic, 0), TopicPartition(wide_topic, 1)
+    async with joined(kit, group, wide_topic) as member:
+        await member.owns(first, second)
+        await member.go(first, second)
+        member.consumer.hold_back([first, second])
+        async with joined(kit, group, wide_topic) as other:
+            await other.listener.until(lambda: other.listener.owned)
+        await member.owns(first, second)
+        await member.go(first, second)
+        await kit.put(wide_topic, [(b"k", b"0")], partition=0)
+        await kit.put(wide_topic, [(b"k", b"1")], partition=1)
+        member.consumer.hold_back([first])
+        await member.receives(b"1")
+        member.consumer.hold_back([])
+        await member.receives(b"1", b"0")
+
+
 async def test_what_is_retaken_is_handed_out_again_under_a_new_epoch(kit: Kit, topic: str, group: str) -> None:
     partition = TopicPartition(topic, 0)
     await kit.put(topic, [(b"k", b"%d" % number) for number in range(4)])

@@ -76,6 +76,14 @@ async def test_a_pause_for_a_while_ends_by_itself(stores: Stores) -> None:
     assert (await state(stores, "tryton")).flow is Flow.FLOWING
 
 
+async def test_after_a_pause_that_has_ended_the_others_hear_of_an_outage_again(stores: Stores) -> None:
+    await stores.system_states.pause("tryton", by="kari", why="", within=timedelta())
+    await stores.system_states.turn_away("tryton", Flow.AWAY, MINUTE, why="down")
+    assert (await state(stores)).flow is Flow.AWAY
+    await stores.system_states.flows("tryton")
+    assert (await state(stores)).flow is Flow.FLOWING
+
+
 async def test_calls_of_a_shared_rate_come_one_after_the_other(stores: Stores) -> None:
     waits = [await stores.system_states.reserve("tryton", 10, per_s=1.0) for _ in range(3)]
     assert waits[0] == timedelta()

@@ -401,7 +401,6 @@ class OwnerThread(Consumer):
         for partition in gone:
             self._epochs.pop(partition, None)
         self._waiting -= gone
-        self._held_back -= gone
         self._buffer = [record for record in self._buffer if TopicPartition(record.topic, record.partition) not in gone]
         self._snapshot = Snapshot(self._snapshot.group_metadata, dict(self._epochs))
 

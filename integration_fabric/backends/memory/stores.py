@@ -337,9 +337,10 @@ class MemorySystemStates(SystemStates):
 
         def work() -> None:
             found, until_s = self._found(system), self._now_s() + within.total_seconds()
-            if found.flow is Flow.PAUSED or (found.flow is flow and found.until_s > until_s):
+            known = self._state(found).flow
+            if known is Flow.PAUSED or (known is flow and found.until_s > until_s):
                 return
-            since = found.since if found.flow is flow else self._store.clock.now()
+            since = found.since if known is flow else self._store.clock.now()
             self._put(system, replace(found, flow=flow, until_s=until_s, since=since, why=why, failures=failures, by=""))
 
         await self._store.run(work)
@@ -349,7 +350,7 @@ class MemorySystemStates(SystemStates):
 
         def work() -> None:
             found = self._found(system)
-            if found.flow is not Flow.PAUSED:
+            if self._state(found).flow is not Flow.PAUSED:
                 self._put(system, _Standing(since=self._store.clock.now(), free_s=found.free_s))
 
         await self._store.run(work)

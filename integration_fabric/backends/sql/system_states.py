@@ -37,9 +37,10 @@ class SqlSystemStates(SystemStates):
         def work(connection: Connection) -> None:
             row = _locked(connection, system)
             until_s = row.now_s + within.total_seconds()
-            if row.flow == Flow.PAUSED or (row.flow == flow and row.until_s > until_s):
+            known = _state(row).flow
+            if known is Flow.PAUSED or (known is flow and row.until_s > until_s):
                 return
-            since_s = row.since_s if row.flow == flow else row.now_s
+            since_s = row.since_s if known is flow else row.now_s
             _write(connection, system, flow=flow.value, until_s=until_s, since_s=since_s, why=storable(why), failures=failures, actor="")
 
         await self._database.run(work)
@@ -49,7 +50,7 @@ class SqlSystemStates(SystemStates):
 
         def work(connection: Connection) -> None:
             row = _locked(connection, system)
-            if row.flow != Flow.PAUSED:
+            if _state(row).flow is not Flow.PAUSED:
                 _write(connection, system, flow=Flow.FLOWING.value, until_s=0.0, since_s=row.now_s, why="", failures=0, probe_until_s=0.0)
 
         await self._database.run(work)
