@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 TESTS ?= tests
-# The real scenarios run on PostgreSQL where it is installed (`apt-get install postgresql`): in memory and in `tests/chaos` SQLite has its turn.
+# Of the real scenarios; `make test STORE=postgresql` needs `apt-get install postgresql`, as do the store suites and the chaos on simulators.
 STORE ?= sqlite
 
 .DEFAULT_GOAL := help

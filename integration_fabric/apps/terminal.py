@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +19,10 @@ WIDE = 200
 OUT = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 ERR = Console(stderr=True, highlight=False)
 
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is shown to everybody who asks why nothing moves.")]
+By = Annotated[
+    str, typer.Option("--by", help="Who says so; by default who is logged in.", show_default=False, default_factory=getpass.getuser)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
 STYLES = {

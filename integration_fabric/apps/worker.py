@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
@@ -19,6 +18,7 @@ from integration_fabric.messages.errors import FabricError, Unreachable, UsagePr
 from integration_fabric.messages.fabric import SubscriberAnnounced
 from integration_fabric.messages.ids import deterministic_id
 from integration_fabric.runtime.consumer import Lag, LoopState, SubscriberLoop
+from integration_fabric.runtime.ending import ended
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.steersman import Steersman
 from integration_fabric.runtime.storm import StormWatch
@@ -103,8 +103,7 @@ class Worker:
                 hosted.last_error = str(error) or type(error).__name__
                 delay_s = min(FIRST_RESTART_S * 2 ** min(hosted.failures - 1, 10), LAST_RESTART_S)
                 LOG.failed(hosted.running.name, error, delay_s=delay_s)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self.ending.wait(), delay_s)
+                await ended(self.ending, delay_s)
 
     async def _drain(self) -> None:
         await self.ending.wait()

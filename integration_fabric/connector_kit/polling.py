@@ -13,6 +13,7 @@ from integration_fabric.connector_kit.ports import Cursors
 from integration_fabric.connector_kit.reception import Reception
 from integration_fabric.delivery.governor import Gate, NoGate
 from integration_fabric.messages.errors import FabricError, MissingParent, Throttled, Unavailable
+from integration_fabric.runtime.ending import ended
 from integration_fabric.runtime.failures import code_of
 from integration_fabric.runtime.ports import Clock
 from integration_fabric.telemetry import metrics
@@ -175,7 +176,4 @@ class Poller:
                 if failures in {1, 10} or failures % 100 == 0:
                     LOG.problem("poll_failed", poller=self.name, failures=failures, code=code_of(error), error=str(error))
             wait = max(every * min(2**failures if failures else 1, 10), asked_for)
-            try:
-                await asyncio.wait_for(ending.wait(), wait.total_seconds())
-            except TimeoutError:
-                continue
+            await ended(ending, wait.total_seconds())

@@ -18,7 +18,9 @@ from typing import Protocol
 from integration_fabric.delivery.deadline import counting
 from integration_fabric.delivery.maintenance import Window, left_of
 from integration_fabric.delivery.ports import Flow, SystemState, SystemStates
-from integration_fabric.messages.errors import BadCredential, FabricError, Throttled, Transient, Unavailable, UnknownOutcome
+from integration_fabric.messages.errors import BadCredential, Throttled, Transient, Unavailable, UnknownOutcome
+from integration_fabric.runtime.ending import ended
+from integration_fabric.runtime.failures import code_of
 from integration_fabric.runtime.ports import Clock
 from integration_fabric.runtime.subscriber import Pause
 from integration_fabric.telemetry import metrics
@@ -158,17 +160,13 @@ class Governor(Gate):
         closed = self.closed_for()
         if closed > timedelta():
             raise Unavailable(f"{self.system} is not called: {self._reason()}", retry_after=min(closed, timedelta(seconds=LOOK_S * 4)))
-        if self._state.flow in {Flow.AWAY, Flow.REFUSING} and not await self._states.claim_probe(self.system, self._pace()):
+        if self._state.flow in {Flow.AWAY, Flow.REFUSING} and not await self._states.claim_probe(self.system, _pace(self._state.failures)):
             raise Unavailable(f"{self.system} is not called: {self._reason()}", retry_after=timedelta(seconds=LOOK_S))
 
     def _reason(self) -> str:
         if left_of(self.limits.maintenance, self._clock.now()) > timedelta():
             return "its maintenance window is open"
         return f"it is {self._state.flow.value} ({self._state.why})" if self._state.why else f"it is {self._state.flow.value}"
-
-    def _pace(self) -> timedelta:
-        """Until the next call may ask whether it is back."""
-        return min(FIRST_PROBE * (1 << min(self._state.failures, 10)), LAST_PROBE)
 
     async def _place(self, pause: Pause) -> None:
         if self._running < self._most and not self._waiting:
@@ -222,7 +220,7 @@ class Governor(Gate):
 
     async def note(self, error: BaseException | None) -> None:
         """Learn from a call how the system is."""
-        metrics.SYSTEM_CALLS.labels(self.system, "answered" if error is None else _code(error)).inc()
+        metrics.SYSTEM_CALLS.labels(self.system, "answered" if error is None else code_of(error)).inc()
         if isinstance(error, Throttled):
             self._slow_down()
             await self._tell(Flow.THROTTLED, error.retry_after or THROTTLE, str(error))
@@ -257,8 +255,7 @@ class Governor(Gate):
 
     async def _break(self, flow: Flow, why: str) -> None:
         failures = self._state.failures + 1 if self._state.flow is flow else 0
-        pace = min(FIRST_PROBE * (1 << min(failures, 10)), LAST_PROBE)
-        await self._tell(flow, pace, why, failures=failures)
+        await self._tell(flow, _pace(failures), why, failures=failures)
 
     async def _tell(self, flow: Flow, within: timedelta, why: str, *, failures: int = 0) -> None:
         """Tell everybody, ourselves at once: a store that is away must not let more calls through."""
@@ -268,8 +265,9 @@ class Governor(Gate):
             await self._states.turn_away(self.system, flow, within, why=why[:200], failures=failures)
 
 
-def _code(error: BaseException) -> str:
-    return error.code if isinstance(error, FabricError) else type(error).__name__
+def _pace(failures: int) -> timedelta:
+    """Until the next call may ask whether a system is back that was asked in vain so often."""
+    return min(FIRST_PROBE * (1 << min(failures, 10)), LAST_PROBE)
 
 
 class Governors:
@@ -291,5 +289,4 @@ class Governors:
         while not ending.is_set():
             with suppress(Unavailable):
                 await self.look()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(ending.wait(), LOOK_S)
+            await ended(ending, LOOK_S)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from integration_fabric.delivery.ports import PRUNED_AT_ONCE
 from integration_fabric.messages.errors import Fenced
+from integration_fabric.runtime.ending import ended
 from integration_fabric.runtime.failures import code_of
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.telemetry import metrics
@@ -42,14 +43,14 @@ class Pruner:
 
     async def run(self, *, every: timedelta, ending: asyncio.Event) -> None:
         """Prune until `ending`."""
-        while not await _ended(ending, every.total_seconds()):
+        while not await ended(ending, every.total_seconds()):
             for fence, base in self._bases().items():
                 await self._partition(fence, base, ending)
 
     async def _partition(self, fence: Fence, base: int, ending: asyncio.Event) -> None:
         """Prune one, batch by batch. It can wait: whatever fails is for the next time, or for the partition's next owner."""
         try:
-            while await self._batch(fence, base) == PRUNED_AT_ONCE and not await _ended(ending, PAUSE_S):
+            while await self._batch(fence, base) == PRUNED_AT_ONCE and not await ended(ending, PAUSE_S):
                 continue
         except Fenced:
             return
@@ -60,12 +61,3 @@ class Pruner:
         count = await self._prune(fence, below=base, older_than=self._older_than, limit=PRUNED_AT_ONCE)
         metrics.PRUNED.labels(self._subscriber).inc(count)
         return count
-
-
-async def _ended(ending: asyncio.Event, within_s: float) -> bool:
-    """Wait so long, or until the end."""
-    try:
-        await asyncio.wait_for(ending.wait(), within_s)
-    except TimeoutError:
-        return False
-    return True

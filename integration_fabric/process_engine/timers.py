@@ -9,6 +9,7 @@ from integration_fabric.messages.envelope import Envelope
 from integration_fabric.messages.fabric import ProcessAction, ProcessActionKind
 from integration_fabric.messages.ids import deterministic_id
 from integration_fabric.process_engine.ports import DueTimer, Instances
+from integration_fabric.runtime.ending import ended
 from integration_fabric.runtime.failures import code_of
 from integration_fabric.runtime.ports import Clock, Publisher
 from integration_fabric.telemetry import metrics
@@ -41,10 +42,7 @@ class TimerPoller:
                 await self.poll()
             except Exception as error:  # noqa: BLE001  a defect here must not end the worker, and with it every subscriber
                 LOG.problem("timer_poll_failed", process=self._process, code=code_of(error), error=str(error))
-            try:
-                await asyncio.wait_for(ending.wait(), every.total_seconds())
-            except TimeoutError:
-                continue
+            await ended(ending, every.total_seconds())
 
     def _envelope(self, timer: DueTimer) -> Envelope:
         now = self._clock.now()

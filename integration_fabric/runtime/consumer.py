@@ -214,8 +214,7 @@ class SubscriberLoop(Listener):
             await self._consumer.start(topics, self)
             LOG.started(self.name, topics=topics, in_flight=self._running.policy.in_flight)
             if self.state is LoopState.STARTING:
-                stands = self._reins.steering.is_paused or self._reins.steering.is_draining
-                self.state = LoopState.PAUSED if stands else LoopState.RUNNING
+                self.state = self._at_work()
             watched: set[asyncio.Future[None]] = {draining, committing, self._failure, *workers}
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             self._raise_failure((committing, *workers))
@@ -239,7 +238,8 @@ class SubscriberLoop(Listener):
 
     async def _finish(self) -> None:
         self.state = LoopState.DRAINING
-        self._consumer.hold()
+        self._reins.ending = True
+        self._reins.apply()
         self._lanes.drop(list(self._owned))
         for owned in self._owned.values():
             owned.leave()
@@ -495,12 +495,13 @@ class SubscriberLoop(Listener):
         if steering == self._reins.steering:
             return
         self._reins.steering = steering
-        if not self._drain.is_set():
-            self._reins.apply()
+        self._reins.apply()
         LOG.steered(self.name, paused=steering.is_paused, draining=steering.is_draining, skips=len(steering.skips))
-        stands = steering.is_paused or steering.is_draining
         if self.state in {LoopState.RUNNING, LoopState.PAUSED}:
-            self.state = LoopState.PAUSED if stands else LoopState.RUNNING
+            self.state = self._at_work()
+
+    def _at_work(self) -> LoopState:
+        return LoopState.PAUSED if self._reins.steering.stands else LoopState.RUNNING
 
     def _measure(self) -> None:
         queued, kept, bounds = self._lanes.queued, sum(owned.progress.kept_count for owned in self._owned.values()), self._bounds

@@ -129,8 +129,7 @@ class Executor:
             Fenced: another worker owns the partition.
             Abandoned: the partition is handed over.
         """
-        now, now_s = self._clock.now(), self._clock.monotonic_s()
-        trail = _Trail(now, now_s, now, now_s)
+        trail = self._new_trail()
         while True:
             try:
                 handled = await self._attempt(record, fence, trail, pause)
@@ -146,10 +145,13 @@ class Executor:
             else:
                 return self._result(record, trail, handled)
 
+    def _new_trail(self) -> _Trail:
+        now, now_s = self._clock.now(), self._clock.monotonic_s()
+        return _Trail(now, now_s, now, now_s)
+
     def discard(self, record: Record, *, why: str) -> Result:
         """What becomes of a message that a person passes over: nothing is done, and it says who and why."""
-        now, now_s = self._clock.now(), self._clock.monotonic_s()
-        trail = _Trail(now, now_s, now, now_s)
+        trail = self._new_trail()
         with suppress(Undecodable):
             trail.envelope = read_envelope(record, self._codec, self._kinds)
         return self._result(record, trail, Handled(OutcomeKind.DISCARDED, detail=_in_whole_letters(why)))

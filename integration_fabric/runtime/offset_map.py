@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
@@ -30,7 +31,8 @@ class OffsetMap:
 
     def is_done(self, offset: int) -> bool:
         """Whether an offset at or above the base is done."""
-        return offset < self.frontier and offset not in self.open
+        place = bisect_left(self.open, offset)
+        return offset < self.frontier and self.open[place : place + 1] != (offset,)
 
     def encode(self, room: int) -> str | None:
         """Write it in at most `room` characters; None where it does not fit."""
@@ -91,17 +93,12 @@ def decode(text: str, base: int) -> OffsetMap | None:
         body = base64.b64decode(text[1:] + "=" * (-(len(text) - 1) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return None
-    match text[0]:
-        case "r":
-            return _from_runs(_numbers(body), base)
-        case "b":
-            return _from_bits(body, base)
-        case "d":
-            return _from_distances(_numbers(body), base)
-    return None
+    read = {_RUNS: _from_runs, _BITS: _from_bits, _DISTANCES: _from_distances}.get(text[0])
+    return read(body, base) if read else None
 
 
-def _from_runs(lengths: list[int], base: int) -> OffsetMap | None:
+def _from_runs(body: bytes, base: int) -> OffsetMap | None:
+    lengths = _numbers(body)
     if not lengths or len(lengths) % 2 or min(lengths) < 1 or sum(lengths[::2]) > MAX_OPEN:
         return None
     found: list[int] = []
@@ -120,7 +117,8 @@ def _from_bits(body: bytes, base: int) -> OffsetMap | None:
     return OffsetMap(base + len(done), tuple(base + place for place, bit in enumerate(done) if bit == "0"))
 
 
-def _from_distances(numbers: list[int], base: int) -> OffsetMap | None:
+def _from_distances(body: bytes, base: int) -> OffsetMap | None:
+    numbers = _numbers(body)
     if not numbers:
         return None
     found = [base]

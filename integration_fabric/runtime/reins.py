@@ -20,6 +20,8 @@ class Reins:
         """Whether as much is held in memory as may be."""
         self.still = False
         """Whether it stands still at a dead letter, or after too many."""
+        self.ending = False
+        """Whether its worker ends."""
         self.tight: Mapping[TopicPartition, int] = {}
         """Partitions whose offset map is nearly full, and up to where they still start what they have."""
         self.steering = Steering()
@@ -34,7 +36,7 @@ class Reins:
 
     def apply(self) -> None:
         """Have consumer and lanes do what all reasons together ask for."""
-        held = self.full or self.starts_nothing or self.steering.is_draining
+        held = self.full or self.still or self.ending or self.steering.stands
         if held != self._held:
             self._held = held
             (self._consumer.hold if held else self._consumer.release)()

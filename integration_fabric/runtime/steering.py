@@ -62,6 +62,11 @@ class Steering:
     skips: Mapping[TopicPartition, Order] = field(default_factory=dict)
     """The furthest skip of each partition."""
 
+    @property
+    def stands(self) -> bool:
+        """Whether the subscriber as a whole takes nothing."""
+        return self.is_paused or self.is_draining
+
     @classmethod
     def of(cls, subscriber: str, orders: Sequence[Order]) -> Steering:
         """Those of one subscriber."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from integration_fabric.messages.errors import FabricError
 from integration_fabric.runtime.consumer import SubscriberLoop
+from integration_fabric.runtime.ending import ended
 from integration_fabric.runtime.ports import Orders
 from integration_fabric.runtime.steering import Order, Steering
 
@@ -44,6 +45,5 @@ class Steersman:
         while not ending.is_set():
             with suppress(FabricError):
                 await self.look()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(ending.wait(), LOOK_S)
+            await ended(ending, LOOK_S)
         self._known.set()

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 NOBODY = "127.0.0.1:9"
-FABRIC = (sys.executable, "-m", "integration_fabric.apps.cli.main")
-
-
-def run(*arguments: str, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    environment: Mapping[str, str] = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("FABRIC_")},
-        **settings,
-        "COLUMNS": "400",
-        "NO_COLOR": "1",
-    }
-    return subprocess.run([*FABRIC, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def one_line(done: subprocess.CompletedProcess[str], code: int) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import command_line
 import pytest
 
-FABRIC = (sys.executable, "-m", "integration_fabric.apps.cli.main")
 CONFIG = """
 [store]
 url = "sqlite:///{folder}/store.db"
@@ -30,10 +28,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def run(tmp_path: Path) -> Run:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "fabric.toml").write_text(CONFIG.format(folder=tmp_path))
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("FABRIC_")}
-        environment = {**kept, "FABRIC_CONFIG": str(tmp_path / "fabric.toml"), "NO_COLOR": "1"}
-        command = [*FABRIC, "subscribers", *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return command_line.run("subscribers", *arguments, cwd=tmp_path, FABRIC_CONFIG=str(tmp_path / "fabric.toml"))
 
     return run
 

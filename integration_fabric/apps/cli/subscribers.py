@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from integration_fabric.apps.terminal import Json, answer, rfc3339, table, tell
+from integration_fabric.apps.terminal import By, Json, Reason, answer, rfc3339, table, tell
 from integration_fabric.runtime.records import TopicPartition
 from integration_fabric.runtime.steering import Order, OrderKind
 from integration_fabric.wiring.operations import give_order, lift_orders, read_orders
@@ -20,8 +19,6 @@ app = typer.Typer(help="Steering subscribers while they run.", no_args_is_help=T
 Subscriber = Annotated[str, typer.Argument(metavar="SUBSCRIBER", help="Its name, e.g. tryton.create-order; `fabric status` has them.")]
 Partition = Annotated[str | None, typer.Option("--partition", metavar="TOPIC/NUMBER", help="Only this partition.", show_default=False)]
 Key = Annotated[str | None, typer.Option("--key", help="Only messages with this key, e.g. SO-9; all others go on.", show_default=False)]
-Reason = Annotated[str, typer.Option("--reason", help="Why; it is shown to everybody who asks why nothing moves.")]
-By = Annotated[str | None, typer.Option("--by", help="Who says so; by default who is logged in.", show_default=False)]
 
 
 @app.command("list")
@@ -53,18 +50,18 @@ def _show(out: Console, found: Sequence[Order]) -> None:
 
 
 @app.command("pause")
-def pause(subscriber: Subscriber, *, reason: Reason, partition: Partition = None, key: Key = None, by: By = None) -> None:
+def pause(subscriber: Subscriber, *, reason: Reason, by: By, partition: Partition = None, key: Key = None) -> None:
     """Start nothing more of a subscriber, or of a partition or a key of it, within a second; what runs is finished."""
     if partition is not None and key is not None:
         raise typer.BadParameter("a partition or a key, not both", param_hint="--key")
     place, name = _partition(partition), key.encode() if key is not None else None
-    _give(Order(subscriber, OrderKind.PAUSE, by or getpass.getuser(), reason, place, name))
+    _give(Order(subscriber, OrderKind.PAUSE, by, reason, place, name))
 
 
 @app.command("drain")
-def drain(subscriber: Subscriber, *, reason: Reason, by: By = None) -> None:
+def drain(subscriber: Subscriber, *, reason: Reason, by: By) -> None:
     """Take nothing more, and finish what was taken; `fabric status` shows when nothing is left."""
-    _give(Order(subscriber, OrderKind.DRAIN, by or getpass.getuser(), reason))
+    _give(Order(subscriber, OrderKind.DRAIN, by, reason))
 
 
 @app.command("resume")
@@ -83,10 +80,10 @@ def skip(
     partition: Annotated[str, typer.Option("--partition", metavar="TOPIC/NUMBER", help="Of which partition.")],
     to: Annotated[int, typer.Option("--to", min=1, help="The first offset that is handled again.")],
     reason: Reason,
-    by: By = None,
+    by: By,
 ) -> None:
     """Discard what stands below an offset of a partition and has not begun: each message is counted as discarded, by whom and why."""
-    _give(Order(subscriber, OrderKind.SKIP, by or getpass.getuser(), reason, _partition(partition), until=to))
+    _give(Order(subscriber, OrderKind.SKIP, by, reason, _partition(partition), until=to))
 
 
 def _give(order: Order) -> None:

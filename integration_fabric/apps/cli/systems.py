@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from integration_fabric.apps.terminal import Json, answer, rfc3339, table, tell
+from integration_fabric.apps.terminal import By, Json, Reason, answer, rfc3339, table, tell
 from integration_fabric.delivery.ports import Flow
 from integration_fabric.wiring.operations import SystemStanding, pause_system, read_systems, resume_system
 from integration_fabric.wiring.settings import load
@@ -76,12 +75,12 @@ def _left(found: SystemStanding) -> str | None:
 def pause(
     system: System,
     *,
-    reason: Annotated[str, typer.Option(help="Why; it is shown to everybody who asks why nothing moves.")],
+    reason: Reason,
+    by: By,
     within: Annotated[str | None, typer.Option("--for", help="For how long, e.g. 30m or 2h; until `resume` where it is left out.")] = None,
-    by: Annotated[str | None, typer.Option(help="Who says so; by default who is logged in.", show_default=False)] = None,
 ) -> None:
     """Stop all calls of a system, by every worker, within a second; commands for it wait in order."""
-    pause_system(load(), system, by=by or getpass.getuser(), why=reason, within=_duration(within) if within else None)
+    pause_system(load(), system, by=by, why=reason, within=_duration(within) if within else None)
     tell(f"{system} is paused; `fabric systems resume {system}` lets calls go on")
 
 

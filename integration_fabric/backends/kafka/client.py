@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -16,6 +17,8 @@ BOOTSTRAP_SETTING = "FABRIC_KAFKA__BOOTSTRAP"
 SECURITY_SETTING = "FABRIC_KAFKA__SECURITY"
 LOGGER = logging.getLogger("integration_fabric.kafka")
 """librdkafka writes to standard error where it is given no logger."""
+AGAIN_S = 0.1
+"""Between two attempts."""
 REPEATED_AFTER_S = 60.0
 """librdkafka writes a line for every attempt to connect; one in this time says as much."""
 
@@ -85,6 +88,21 @@ class _Repeats(logging.Filter):
 
 LOGGER.addFilter(_Repeats())
 LOGGER.addHandler(logging.NullHandler())  # where logging is not set up, Python would write errors to standard error
+
+
+def attempts(within_s: float) -> Iterator[bool]:
+    """Go round a loop again and again for a while, for a broker that has not caught up with itself yet; in a thread.
+
+    Yields:
+        Whether this is the last time.
+    """
+    deadline_s, never = time.monotonic() + within_s, threading.Event()
+    while True:
+        is_last = time.monotonic() > deadline_s
+        yield is_last
+        if is_last:
+            return
+        never.wait(AGAIN_S)
 
 
 def reason(error: KafkaException | KafkaError) -> str:

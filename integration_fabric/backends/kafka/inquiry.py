@@ -6,7 +6,6 @@ An admin client takes seconds to go, so whoever asks more than once keeps one of
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import timedelta
@@ -15,7 +14,7 @@ from typing import Any
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
-from integration_fabric.backends.kafka.client import reason
+from integration_fabric.backends.kafka.client import attempts, reason
 from integration_fabric.messages.errors import Unreachable, UsageProblem
 from integration_fabric.runtime.records import TopicPartition
 
@@ -23,7 +22,6 @@ ANSWER_WITHIN = timedelta(seconds=6)
 """A broker that is there answers in milliseconds; one that has just been started, in a few seconds."""
 MADE_WITHIN_S = 2.0
 """A topic that was made a moment ago may not be known to the broker yet."""
-LOOK_AGAIN_S = 0.1
 _KEYS = frozenset({"bootstrap.servers", "client.id", "logger", "log.connection.close"})
 
 
@@ -34,7 +32,7 @@ class KafkaInquiry:
         """Take what all clients share; connects with the first question."""
         self._config = {key: value for key, value in config.items() if key in _KEYS or key.startswith(("ssl.", "sasl.", "security."))}
         self._within_s = answer_within.total_seconds()
-        self._lock, self._never = threading.Lock(), threading.Event()
+        self._lock = threading.Lock()
         self._client: AdminClient | None = None
 
     @property
@@ -63,14 +61,12 @@ class KafkaInquiry:
             Unreachable: the broker does not answer.
             UsageProblem: a topic is not there; the message names all that are missing.
         """
-        began_s = time.monotonic()
-        while True:
+        missing: list[str] = []
+        for _ in attempts(MADE_WITHIN_S):
             found, missing = self._described(topics)
             if not missing:
                 return found
-            if time.monotonic() - began_s > MADE_WITHIN_S:
-                raise UsageProblem(f"topics are not there: {', '.join(sorted(missing))}; run `fabric topics apply`")
-            self._never.wait(LOOK_AGAIN_S)
+        raise UsageProblem(f"topics are not there: {', '.join(sorted(missing))}; run `fabric topics apply`")
 
     def _described(self, topics: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         """The ids of those that are there, and the others."""

@@ -12,13 +12,13 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from threading import Event, Lock
+from threading import Lock
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message as KafkaMessage, Producer, TopicPartition
 
 from integration_fabric.backends.kafka.admin import KafkaAdmin, WantedTopic
-from integration_fabric.backends.kafka.client import make_client, reason
+from integration_fabric.backends.kafka.client import attempts, make_client, reason
 from integration_fabric.messages.errors import ContractBroken, Unavailable, Undecodable
 
 SCHEMAS_TOPIC = WantedTopic("fabric.schemas.v1", partitions=1, compacted=True)
@@ -29,7 +29,6 @@ LOOK_AGAIN_AFTER = timedelta(seconds=1)
 
 _MAX_MISSED = 10_000
 _BATCH = 500
-_AGAIN_S = 0.1
 _PASSING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.REPLICA_NOT_AVAILABLE})
 _log = logging.getLogger(__name__)
 
@@ -51,7 +50,6 @@ class EmbeddedRegistry:
         self._read_s = -math.inf
         """When the topic was last read to its end."""
         self._is_topic_there = False
-        self._never = Event()
         self._missed: dict[int, float] = {}
         """When an id was last looked for in vain."""
 
@@ -129,14 +127,14 @@ class EmbeddedRegistry:
 
     def _read(self) -> None:
         """Read on to the end of the topic; a broker that has just started may not lead it yet, and is asked again."""
-        deadline_s = time.monotonic() + ANSWER_WITHIN.total_seconds()
-        while True:
+        for is_last in attempts(ANSWER_WITHIN.total_seconds()):
             try:
-                return self._read_once()
+                self._read_once()
             except KafkaException as error:
-                if error.args[0].code() not in _PASSING or time.monotonic() > deadline_s:
+                if is_last or error.args[0].code() not in _PASSING:
                     raise Unavailable(f"{SCHEMAS_TOPIC.name}: {reason(error)}") from error
-                self._never.wait(_AGAIN_S)
+            else:
+                return
 
     def _read_once(self) -> None:
         consumer = make_client(Consumer, {**self._config, "group.id": "fabric-schemas", **_READ_ONLY})
