@@ -16,8 +16,14 @@ class TopicReader(Protocol):
         """All that there are."""
         ...
 
-    def read(self, topics: Sequence[str]) -> Iterator[Record]:
-        """Every committed record that stands there now, in partition order, up to the end as it was when the reading began."""
+    def read(self, topics: Sequence[str], *, whole: bool = False) -> Iterator[Record]:
+        """Every committed record that stands there now, in partition order, up to the end as it was when the reading began.
+
+        Args:
+            topics: Those that are not there are empty.
+            whole: Whether to wait until the transactions that are open now have ended: what stands behind one that a killed worker has
+                left is hidden until the broker ends it.
+        """
         ...
 
     def committed(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, CommittedOffset | None]:

@@ -57,7 +57,7 @@ def balances(settings: Settings, reader: TopicReader, codec: Codec) -> Sequence[
     declared = landscape.subscribers(settings)
     committed = {item.name: reader.committed(item.name, item.topics) for item in declared}
     fold = Fold()
-    for activity in messages(reader, codec, Activity):
+    for activity in messages(reader, codec, Activity, whole=True):
         fold.add(activity)
     # the topics are read last: what was committed before is then surely in the log that was read
     offsets: dict[str, dict[TopicPartition, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -195,9 +195,9 @@ def _with_store(settings: Settings, ask: Callable[[Database], Awaitable[T]]) -> 
     return asyncio.run(run())
 
 
-def messages(reader: TopicReader, codec: Codec, kind: type[M]) -> Iterator[M]:
-    """The bodies of a topic, in partition order; what cannot be read is passed over."""
-    for record in reader.read([kind.topic]):
+def messages(reader: TopicReader, codec: Codec, kind: type[M], *, whole: bool = False) -> Iterator[M]:
+    """The bodies of a topic, in partition order; what cannot be read is passed over. `whole` as `TopicReader.read` has it."""
+    for record in reader.read([kind.topic], whole=whole):
         if record.value is None:
             continue
         try:

@@ -12,6 +12,7 @@ from broker_kit import KafkaKit, joined, offsets, outgoing, unique
 from confluent_kafka import KafkaError, KafkaException
 
 from integration_fabric.backends.kafka.client import client_configuration
+from integration_fabric.backends.kafka.reader import KafkaReader
 from integration_fabric.backends.kafka.transactions import KafkaTransactions
 from integration_fabric.messages.errors import Unavailable
 from integration_fabric.runtime.ports import Aborted, Commit, ResultUnknown, Snapshot
@@ -112,3 +113,18 @@ async def test_an_output_that_the_broker_does_not_take_is_aborted_and_others_go_
                 continue
     await transactions.close()
     assert [record.value for record in await kafka_kit.read(output)] == [b"small"]
+
+
+async def test_what_an_open_transaction_hides_is_waited_for_where_the_whole_is_asked_for(kafka_kit: KafkaKit) -> None:
+    """A worker that was killed has left one open: what others have committed behind it must not look as if it had never been."""
+    await kafka_kit.create_topic(topic := unique("topic"))
+    left_open = kafka_kit._begun(unique("left"))
+    left_open.produce(topic, b"nobody sees it", partition=0)
+    left_open.flush(10)
+    await kafka_kit.put(topic, [(b"k", b"behind")])
+    reader = KafkaReader(config=kafka_kit._config)
+    assert await asyncio.to_thread(lambda: list(reader.read([topic]))) == []
+    reading = asyncio.create_task(asyncio.to_thread(lambda: list(reader.read([topic], whole=True))))
+    assert await asyncio.wait({reading}, timeout=1) == (set(), {reading})
+    await asyncio.to_thread(left_open.abort_transaction, 10)
+    assert [record.value for record in await reading] == [b"behind"]

@@ -83,13 +83,19 @@ class KafkaInquiry:
                 missing.append(topic)
         return found, missing
 
-    def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offsets after the last committed record of partitions, all in one question. Raises Unreachable."""
+    def ends(self, partitions: Sequence[TopicPartition], *, committed: bool = True) -> dict[TopicPartition, int]:
+        """The offsets after the last record of partitions, all in one question. Raises Unreachable.
+
+        Args:
+            partitions: Those that are asked about.
+            committed: Whether what is behind the start of an open transaction is left out, or counted in.
+        """
         if not partitions:
             return {}
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the library's
+        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
         asked = {KafkaPartition(topic, partition): latest for topic, partition in partitions}
-        answers = self.client.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._within_s)
+        answers = self.client.list_offsets(asked, isolation_level=level, request_timeout=self._within_s)
         try:
             return {TopicPartition(p.topic, p.partition): answer.result(self._within_s).offset for p, answer in answers.items()}
         except (KafkaException, FutureTimeoutError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
@@ -17,6 +18,8 @@ from integration_fabric.runtime.ports import CommittedOffset
 from integration_fabric.runtime.records import Record, TopicPartition
 
 BATCH = 2000
+WHOLE_WITHIN_S = 60.0
+"""Without a record: the broker ends what a killed producer has left open within 30 s (`transactions.TRANSACTION_TIMEOUT`), and a little."""
 
 
 class KafkaReader(TopicReader):
@@ -31,12 +34,13 @@ class KafkaReader(TopicReader):
         """All that there are."""
         return sorted(self._inquiry.partitions())
 
-    def read(self, topics: Sequence[str]) -> Iterator[Record]:
+    def read(self, topics: Sequence[str], *, whole: bool = False) -> Iterator[Record]:
         """Every committed record up to the end as it is now. Topics that are not there are empty."""
         partitions = self._partitions(topics)
         if not partitions:
             return
-        ends = self._inquiry.ends(partitions)
+        ends = self._inquiry.ends(partitions, committed=not whole)
+        until_s = time.monotonic() + WHOLE_WITHIN_S
         consumer = self._consumer()
         try:
             open_ = {partition for partition, end in ends.items() if end > 0}
@@ -54,6 +58,10 @@ class KafkaReader(TopicReader):
                 # by position, not by the last offset: transaction markers and compaction leave no record at the end
                 at = consumer.position([KafkaPartition(p.topic, p.partition) for p in open_])
                 open_ -= {TopicPartition(p.topic, p.partition) for p in at if p.offset >= ends[TopicPartition(p.topic, p.partition)]}
+                if messages:
+                    until_s = time.monotonic() + WHOLE_WITHIN_S
+                elif time.monotonic() > until_s:
+                    raise Unreachable(f"{', '.join(sorted(p.topic for p in open_))}: a transaction stays open, and hides what is behind it")
         finally:
             consumer.close()
 

@@ -20,7 +20,7 @@ class MemoryReader(TopicReader):
         """All that there are."""
         return self._broker.topics()
 
-    def read(self, topics: Sequence[str]) -> Iterator[Record]:
+    def read(self, topics: Sequence[str], *, whole: bool = False) -> Iterator[Record]:  # noqa: ARG002  transactions hide nothing here
         """Every committed record. Topics that are not there are empty."""
         return iter(self._broker.read(*topics))
 
