@@ -35,8 +35,10 @@ MARGIN = timedelta(seconds=1)
 """Between the last moment at which a call may be under way and its intent's deadline: the pauses of a busy event loop."""
 VENDOR_MEMORY = timedelta(hours=20)
 """How long after its deadline a call is taken to be known to a vendor that dedupes: Stripe forgets keys after 24 hours or more."""
-MAX_ROUNDS = 5
-"""In which a call is sent again and never answered, by a system that answers other calls: then a person decides (guarantee G6)."""
+MAX_ROUNDS = 20
+"""In which an action is carried out again and never answered, by a system that answers other calls: then a person decides (guarantee G6).
+One round takes as long as an intent, 13 s or so. An action of ten calls to a system that answers one of twenty with 5xx fails in four
+rounds of ten: with five rounds, one of a hundred such actions would have been given up."""
 STORE_RETRY_S = 0.5
 """Between attempts to write what a call was answered; the store's absence is no failure of the message."""
 _NOT_SENT = (Unavailable, Throttled, BadCredential, Transient, MissingParent)

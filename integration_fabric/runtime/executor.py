@@ -87,12 +87,30 @@ class _Trail:
     tallies: dict[FailureClass, _Tally] | None = None
     waits: int = 0
     waited_s: float = 0.0
-    """Spent on systems that were away, the attempts that found it out included."""
+    """Spent on systems that were away, the attempts that found it out included, and on waits in other attempts."""
+    idle_s: float = 0.0
+    """What the present attempt has spent on waiting: for a turn at its system, for the deadline of a call that nobody answered."""
     envelope: Envelope | None = None
 
     def worked_s(self, at_s: float) -> float:
-        """Since the first attempt, less the time that systems were away."""
+        """Since the first attempt, less what was waited before the present one."""
         return at_s - self.began_s - self.waited_s
+
+    def idling(self, pause: Pause, clock: Clock) -> Pause:
+        """The same, but what is waited in it counts as no time of trying."""
+
+        async def idle(seconds: float, *, aside: bool = False) -> None:
+            began_s = clock.monotonic_s()
+            try:
+                await pause(seconds, aside=aside)
+            finally:
+                self.idle_s += clock.monotonic_s() - began_s
+
+        return idle
+
+    def next_attempt(self, now: datetime, now_s: float) -> None:
+        """Begin with the next one."""
+        self.attempt_at, self.attempt_s, self.idle_s = now, now_s, 0.0
 
     def failed(self, failure: FailureClass) -> _Tally:
         """The present attempt has failed so."""
@@ -132,7 +150,7 @@ class Executor:
         trail = self._new_trail()
         while True:
             try:
-                handled = await self._attempt(record, fence, trail, pause)
+                handled = await self._attempt(record, fence, trail, trail.idling(pause, self._clock))
             except (Fenced, Abandoned):
                 raise
             except Exception as raised:  # noqa: BLE001  every failure has a policy, a defect's too
@@ -141,7 +159,7 @@ class Executor:
                 if isinstance(decision, GiveUp):
                     return self._give_up(record, trail, error, decision)
                 await self._wait(decision, trail, error, pause)
-                trail.attempt_at, trail.attempt_s = self._clock.now(), self._clock.monotonic_s()
+                trail.next_attempt(self._clock.now(), self._clock.monotonic_s())
             else:
                 return self._result(record, trail, handled)
 
@@ -186,7 +204,7 @@ class Executor:
             policy=self._running.policy,
             attempts=tally.count,
             waits=trail.waits,
-            elapsed=timedelta(seconds=trail.worked_s(self._clock.monotonic_s()) - tally.first_s),
+            elapsed=timedelta(seconds=trail.worked_s(self._clock.monotonic_s()) - trail.idle_s - tally.first_s),
             dice=self._dice,
         )
 
@@ -201,8 +219,8 @@ class Executor:
             trail.waits += 1
             LOG.waiting(self._running.name, trail.envelope, error, waits=trail.waits, delay_s=seconds)
         await pause(seconds, aside=isinstance(decision, RetryAfter) and decision.aside)
-        if not isinstance(decision, RetryAfter):
-            trail.waited_s += self._clock.monotonic_s() - trail.attempt_s
+        is_away = not isinstance(decision, RetryAfter)
+        trail.waited_s += self._clock.monotonic_s() - trail.attempt_s if is_away else trail.idle_s
 
     def _give_up(self, record: Record, trail: _Trail, error: Exception, decision: GiveUp) -> Result:
         code = _in_whole_letters(decision.code)

@@ -124,6 +124,20 @@ async def test_the_time_that_attempts_take_does_count(codec: Codec, clock: FakeC
     assert 120 <= clock.monotonic_s() < 150
 
 
+async def test_what_an_attempt_waits_for_its_turn_does_not_count(codec: Codec, clock: FakeClock) -> None:
+    """Three minutes in the queue before a busy system, then a failure that trying again mends; and once more."""
+    failures: list[Exception] = [Transient("lock"), Unavailable("away"), Transient("lock")]
+
+    async def wait_and_fail(delivery: Delivery) -> None:
+        await delivery.pause(180, aside=True)
+        if failures:
+            raise failures.pop()
+
+    result = await execute(codec, clock, wait_and_fail, Policy(max_retry_time=timedelta(minutes=2)))
+    assert clock.monotonic_s() > 720
+    assert (result.handled.kind, result.attempts) == (OutcomeKind.APPLIED, 3)
+
+
 async def test_waiting_for_a_parent_uses_up_no_attempts_of_other_failures(codec: Codec, clock: FakeClock) -> None:
     """A message that has waited for what must come first may still meet a lock."""
     result = await execute(
