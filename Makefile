@@ -31,8 +31,12 @@ test: $(STAMP)  ## run all tests: memory, real Kafka and PostgreSQL, real ERP, b
 	@echo "the scenarios once more, on Apache Kafka, $(STORE), Tryton, localstripe and django-helpdesk"
 	@$(BIN)/python -m pytest tests/scenarios --real --store $(STORE)
 
-soak: $(STAMP)  ## 500 quotes with payments under every fault, each worker killed (a quarter of an hour)
+soak: $(STAMP)  ## 500 quotes with payments under every fault, each worker killed; with MINUTES=n the runtime under everything at once
+ifdef MINUTES
+	@CHAOS_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/chaos -k everything_at_once -s
+else
 	@CHAOS_QUOTES=500 $(BIN)/python -m pytest tests/chaos -k every_fault -s
+endif
 
 check: $(STAMP) lint types imports test  ## what CI runs
 

@@ -312,11 +312,11 @@ class Member:
 
 @asynccontextmanager
 async def joined(
-    kit: Kit, group: str, *topics: str, revoked: Callable[[Sequence[TopicPartition]], Awaitable[None]] | None = None
+    kit: Kit, group: str, *topics: str, revoked: Callable[[Sequence[TopicPartition]], Awaitable[None]] | None = None, name: str = ""
 ) -> AsyncIterator[Member]:
     """A member of a group, which leaves at the end."""
     member = Member(kit.consumer(group), Recorder(revoked))
-    await member.consumer.start(topics, member.listener)
+    await member.consumer.start(topics, member.listener, name=name)
     try:
         yield member
     finally:
