@@ -100,6 +100,10 @@ class SubscriberSettings(_Section):
     at_dead_letter: AtDeadLetter | None = None
     in_flight: int | None = Field(default=None, ge=1, le=2000)
     max_attempts: int | None = Field(default=None, ge=1)
+    retry_base: timedelta | None = Field(default=None, gt=timedelta())
+    retry_cap: timedelta | None = Field(default=None, gt=timedelta())
+    max_retry_time: timedelta | None = Field(default=None, gt=timedelta())
+    parent_wait: timedelta | None = Field(default=None, ge=timedelta())
     dead_letters_in_a_row: int | None = Field(default=None, ge=1)
     dead_letter_window: int | None = Field(default=None, ge=1, le=100_000)
     """Outcomes; the numbers of those that are dead letters are kept in memory."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import timedelta
 
 from integration_fabric.runtime.policy import AtDeadLetter, Policy
 from integration_fabric.wiring import landscape
@@ -19,12 +20,15 @@ def test_what_is_not_set_stays_as_it_is_declared() -> None:
 
 
 def test_what_is_set_for_a_subscriber_goes_before_what_is_set_for_all() -> None:
-    limits = SubscriberSettings(max_attempts=2, dead_letters_in_a_row=3, dead_letter_window=40, dead_letter_share=0.25)
+    limits = SubscriberSettings(
+        max_attempts=2, parent_wait=timedelta(minutes=9), dead_letters_in_a_row=3, dead_letter_window=40, dead_letter_share=0.25
+    )
     settings = Settings(at_dead_letter=AtDeadLetter.SKIP, subscribers={NAME: limits, "other": SubscriberSettings(in_flight=1)})
     assert landscape.policy(settings, NAME, DECLARED) == Policy(
         in_flight=7,
         destination="tryton",
         max_attempts=2,
+        parent_wait=timedelta(minutes=9),
         at_dead_letter=AtDeadLetter.SKIP,
         dead_letters_in_a_row=3,
         dead_letter_window=40,
