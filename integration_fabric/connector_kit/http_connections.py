@@ -28,7 +28,8 @@ class Connections(httpx.AsyncBaseTransport):
         self._free = asyncio.Semaphore(most)
         self._idle: list[httpx.AsyncHTTPTransport] = []
         """The one that was used last comes first: those that are not needed grow old together and are closed by the server."""
-        self._all: list[httpx.AsyncHTTPTransport] = []
+        self._all: set[httpx.AsyncHTTPTransport] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request on a connection that nobody else has; it is given back when the answer is closed."""
@@ -36,16 +37,17 @@ class Connections(httpx.AsyncBaseTransport):
         try:
             response = await connection.handle_async_request(request)
         except BaseException:
-            self._give_back(connection)
+            self._throw_away(connection)
             raise
         answer = cast("httpx.AsyncByteStream", response.stream)
-        response.stream = _Lent(answer, lambda: self._give_back(connection))
+        response.stream = _Lent(answer, lambda: self._give_back(connection), lambda: self._throw_away(connection))
         return response
 
     async def aclose(self) -> None:
         """Close all of them."""
-        for connection in self._all:
+        for connection in list(self._all):
             await connection.aclose()
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def _take(self, request: httpx.Request) -> httpx.AsyncHTTPTransport:
         within_s: float | None = request.extensions.get("timeout", {}).get("pool")
@@ -57,20 +59,34 @@ class Connections(httpx.AsyncBaseTransport):
         if self._idle:
             return self._idle.pop()
         made = httpx.AsyncHTTPTransport(verify=self._tls, limits=ONE, trust_env=False)
-        self._all.append(made)
+        self._all.add(made)
         return made
 
     def _give_back(self, connection: httpx.AsyncHTTPTransport) -> None:
         self._idle.append(connection)
         self._free.release()
 
+    def _throw_away(self, connection: httpx.AsyncHTTPTransport) -> None:
+        """A call that is cancelled at certain moments leaves httpcore's pool so that every later call waits for it in vain."""
+        self._all.discard(connection)
+        self._free.release()
+        task = asyncio.create_task(connection.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closed)
+
+    def _closed(self, task: asyncio.Task[None]) -> None:
+        self._closing.discard(task)
+        if not task.cancelled():
+            task.exception()  # it was broken anyway
+
 
 class _Lent(httpx.AsyncByteStream):
     """An answer's bytes, and what to do once, when nobody reads them any more."""
 
-    def __init__(self, answer: httpx.AsyncByteStream, give_back: Callable[[], None]) -> None:
+    def __init__(self, answer: httpx.AsyncByteStream, give_back: Callable[[], None], throw_away: Callable[[], None]) -> None:
         self._answer = answer
         self._give_back: Callable[[], None] | None = give_back
+        self._throw_away = throw_away
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for part in self._answer:
@@ -82,5 +98,7 @@ class _Lent(httpx.AsyncByteStream):
         if give_back is not None:
             try:
                 await self._answer.aclose()
-            finally:
-                give_back()
+            except BaseException:
+                self._throw_away()
+                raise
+            give_back()

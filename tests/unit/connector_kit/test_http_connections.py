@@ -106,6 +106,23 @@ async def test_a_call_that_is_given_up_gives_its_connection_back() -> None:
         assert (await client.get("/")).text == "ok"
 
 
+@pytest.mark.parametrize("is_warm", [False, True], ids=["a new connection", "one that was used"])
+async def test_whenever_a_call_is_given_up_the_next_one_goes_through(*, is_warm: bool) -> None:
+    """At each step of the event loop from its beginning to its end."""
+    vendor = Vendor()
+    vendor.may_answer.set()
+    for steps in range(40):
+        async with client_of(vendor, most=1, wait_s=1.0) as client:
+            if is_warm:
+                await client.get("/")
+            call = asyncio.create_task(client.get("/"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait({call})
+            assert (await client.get("/")).text == "ok", f"after {steps} steps"
+
+
 async def test_a_vendor_that_hangs_up_costs_one_call_and_no_connection() -> None:
     vendor = Vendor(hang_up=True)
     vendor.may_answer.set()
