@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -67,6 +68,16 @@ class Gate(Protocol):
     async def note(self, error: BaseException | None) -> None:
         """Learn from a call how the system is; None where it answered."""
         ...
+
+
+@dataclass(slots=True)
+class _Learnt:
+    """Of one turn."""
+
+    anything: bool = False
+
+
+_LEARNT: ContextVar[_Learnt | None] = ContextVar("learnt", default=None)
 
 
 class NoGate(Gate):
@@ -146,22 +157,40 @@ class Governor(Gate):
     @asynccontextmanager
     async def turn(self, pause: Pause) -> AsyncIterator[None]:
         """Inside, one action may make its calls."""
-        await self._admit()
-        await self._place(pause)
+        is_probe = await self._admit()
+        learnt = _Learnt()
+        token = _LEARNT.set(learnt)
         try:
-            await self._rate(pause)
-            with counting() as calls:
-                yield
-            self._calls -= max(0, calls.count - 1)  # paid for by whoever comes next
+            await self._place(pause)
+            try:
+                await self._rate(pause)
+                with counting() as calls:
+                    yield
+                self._calls -= max(0, calls.count - 1)  # paid for by whoever comes next
+            finally:
+                self._leave()
         finally:
-            self._leave()
+            _LEARNT.reset(token)
+            if is_probe and not learnt.anything:
+                await self._return_probe()
 
-    async def _admit(self) -> None:
+    async def _return_probe(self) -> None:
+        """Nothing was asked: where every lane waits for an unknown outcome, each turn that only looks into the effect log would use up a
+        probe, and the system would count as away for ever.
+        """
+        with suppress(Unavailable):
+            await self._states.return_probe(self.system)
+
+    async def _admit(self) -> bool:
+        """Returns whether this turn is to find out if the system is back. Raises Unavailable."""
         closed = self.closed_for()
         if closed > timedelta():
             raise Unavailable(f"{self.system} is not called: {self._reason()}", retry_after=min(closed, timedelta(seconds=LOOK_S * 4)))
-        if self._state.flow in {Flow.AWAY, Flow.REFUSING} and not await self._states.claim_probe(self.system, _pace(self._state.failures)):
+        if self._state.flow not in {Flow.AWAY, Flow.REFUSING}:
+            return False
+        if not await self._states.claim_probe(self.system, _pace(self._state.failures)):
             raise Unavailable(f"{self.system} is not called: {self._reason()}", retry_after=timedelta(seconds=LOOK_S))
+        return True
 
     def _reason(self) -> str:
         if left_of(self.limits.maintenance, self._clock.now()) > timedelta():
@@ -220,6 +249,8 @@ class Governor(Gate):
 
     async def note(self, error: BaseException | None) -> None:
         """Learn from a call how the system is."""
+        if (learnt := _LEARNT.get()) is not None:
+            learnt.anything = True
         metrics.SYSTEM_CALLS.labels(self.system, "answered" if error is None else code_of(error)).inc()
         if isinstance(error, Throttled):
             self._slow_down()

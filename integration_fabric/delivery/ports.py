@@ -158,6 +158,10 @@ class SystemStates(Protocol):
         """Whether the caller is the one that may ask whether it is back; for so long no other may."""
         ...
 
+    async def return_probe(self, system: str) -> None:
+        """The caller has not asked after all: another may at once."""
+        ...
+
     async def pause(self, system: str, *, by: str, why: str, within: timedelta | None) -> None:
         """A person stops all calls, for a while or until `resume`."""
         ...

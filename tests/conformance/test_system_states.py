@@ -58,6 +58,13 @@ async def test_one_asks_whether_it_is_back(stores: Stores) -> None:
     assert await stores.system_states.claim_probe("tryton", MINUTE)
 
 
+async def test_who_does_not_ask_after_all_leaves_it_to_another(stores: Stores) -> None:
+    assert await stores.system_states.claim_probe("tryton", MINUTE)
+    await stores.system_states.return_probe("tryton")
+    answers = await asyncio.gather(*(stores.system_states.claim_probe("tryton", MINUTE) for _ in range(2)))
+    assert sorted(answers) == [False, True]
+
+
 async def test_what_a_person_paused_stays_paused_until_a_person_resumes_it(stores: Stores) -> None:
     await stores.system_states.pause("tryton", by="kari", why="year end", within=None)
     await stores.system_states.turn_away("tryton", Flow.AWAY, MINUTE, why="down")

@@ -367,6 +367,10 @@ class MemorySystemStates(SystemStates):
 
         return await self._store.run(work)
 
+    async def return_probe(self, system: str) -> None:
+        """Another may ask."""
+        await self._store.run(lambda: self._put(system, replace(self._found(system), probe_until_s=0.0)))
+
     async def pause(self, system: str, *, by: str, why: str, within: timedelta | None) -> None:
         """A person stops all calls."""
 

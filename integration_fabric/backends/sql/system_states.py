@@ -67,6 +67,15 @@ class SqlSystemStates(SystemStates):
 
         return await self._database.run(work)
 
+    async def return_probe(self, system: str) -> None:
+        """Another may ask."""
+
+        def work(connection: Connection) -> None:
+            _locked(connection, system)
+            _write(connection, system, probe_until_s=0.0)
+
+        await self._database.run(work)
+
     async def pause(self, system: str, *, by: str, why: str, within: timedelta | None) -> None:
         """A person stops all calls."""
 

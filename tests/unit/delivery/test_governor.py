@@ -143,6 +143,31 @@ async def test_an_outage_of_an_hour_costs_few_calls_and_ends_by_itself() -> None
         assert all(gap >= 0.9 for gap in gaps), "one at a time asks whether it is back"
 
 
+async def test_lanes_that_look_first_do_not_use_up_what_asks_whether_a_system_is_back() -> None:
+    """After an outage every lane waits for an unknown outcome: a first turn finds its intent and calls nothing, a second one asks."""
+    async with office() as found:
+        workers = [found.worker(), found.worker()]
+        await found.fail(workers[0], DOWN, BREAK_AFTER)
+        through = 0
+
+        async def lane(governor: Governor) -> None:
+            nonlocal through
+            while True:
+                try:
+                    async with governor.turn(found.clock.pause):
+                        await found.clock.sleep(0.01)  # looks into the effect log
+                    async with governor.turn(found.clock.pause):
+                        await governor.note(None)
+                except Unavailable as error:
+                    await found.clock.sleep(error.retry_after.total_seconds() if error.retry_after else 1)
+                else:
+                    through += 1
+                    return
+
+        await asyncio.gather(*(lane(governor) for governor in workers for _ in range(20)))
+        assert found.clock.monotonic_s() < 60
+
+
 async def test_retry_after_holds_for_everybody_and_then_fewer_run_at_once() -> None:
     async with office() as found:
         first, second = found.worker(), found.worker()
