@@ -175,8 +175,10 @@ class Governor(Gate):
                 await self._return_probe()
 
     async def _return_probe(self) -> None:
-        """Nothing was asked: where every lane waits for an unknown outcome, each turn that only looks into the effect log would use up a
-        probe, and the system would count as away for ever.
+        """Nothing was asked.
+
+        Where every lane waits for an unknown outcome, each turn that only looks into the effect log would use up a probe, and the system
+        would count as away for ever.
         """
         with suppress(Unavailable):
             await self._states.return_probe(self.system)
