@@ -10,13 +10,14 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 from ledger.entries import entries, names
 from ledger.landscape import Landscape, landscape
 
+from integration_fabric.messages.envelope import Envelope
 from integration_fabric.wiring.local_store import Store
 
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
@@ -29,6 +30,7 @@ WORKERS = 3
 SESSION_S = 6.0
 """After which the broker gives a silent member's partitions to others."""
 RATE = 0.02
+PORTIONS, PUBLISHED_EVERY_S = 200, 0.4
 
 
 async def kill_one(found: Landscape) -> None:
@@ -109,18 +111,17 @@ async def survive(folder: Path, seed: int, events: int) -> None:
 
 
 async def _survive(found: Landscape, events: int) -> None:
-    everything = list(entries(events, max(10, min(ACCOUNTS, events // 60))))
+    everything = list(entries(events, max(10, min(ACCOUNTS, events // 20))))
     await found.faults(error=RATE, effect_then_error=RATE, effect_then_hang=RATE, hang_then_effect=RATE)
     for _ in range(WORKERS):
         found.hire(found.job())
     publishing = asyncio.create_task(_publish(found, everything))
-    mishaps = list(MISHAPS)
-    found.dice.shuffle(mishaps)
     try:
-        for mishap in mishaps:
-            await asyncio.sleep(found.dice.uniform(2, 5))
-            await mishap(found)
-            found.tell(f"{await found.known()} of {events} are through")
+        while not publishing.done():
+            for mishap in found.dice.sample(MISHAPS, len(MISHAPS)):
+                await asyncio.sleep(found.dice.uniform(2, 5))
+                await mishap(found)
+                found.tell(f"{await found.known()} of {events} are through")
         await publishing
     finally:
         publishing.cancel()
@@ -131,10 +132,9 @@ async def _survive(found: Landscape, events: int) -> None:
         await found.drain(name)
 
 
-async def _publish(found: Landscape, everything: list[object]) -> None:
-    """Half at once, so that there is much to do, the rest bit by bit."""
-    half = len(everything) // 2
-    await found.publish(everything[:half])
-    for start in range(half, len(everything), 200):
-        await asyncio.sleep(0.5)
-        await found.publish(everything[start : start + 200])
+async def _publish(found: Landscape, everything: Sequence[Envelope]) -> None:
+    """A few at a time, so that something is under way whatever happens, and each mishap comes at least once."""
+    portion = max(1, len(everything) // PORTIONS)
+    for start in range(0, len(everything), portion):
+        await found.publish(everything[start : start + portion])
+        await asyncio.sleep(PUBLISHED_EVERY_S)
