@@ -87,11 +87,13 @@ class _Trail:
     tallies: dict[FailureClass, _Tally] | None = None
     waits: int = 0
     waited_s: float = 0.0
-    """Spent on systems that were away, the attempts that found it out included."""
+    """Spent on systems that were away, the attempts that found it out included, and on what other attempts waited for."""
+    paused_s: float = 0.0
+    """What the present attempt has waited for: a store that is away, a call that may still land."""
     envelope: Envelope | None = None
 
     def worked_s(self, at_s: float) -> float:
-        """Since the first attempt, less the time that systems were away."""
+        """Since the first attempt, less the time that systems were away, as far as earlier attempts found it out."""
         return at_s - self.began_s - self.waited_s
 
     def failed(self, failure: FailureClass) -> _Tally:
@@ -165,8 +167,19 @@ class Executor:
                 envelope = await self._learn_and_read(record)
             trail.envelope = envelope
         coordinates = envelope.position or record.coordinates
-        delivery = Delivery(envelope, coordinates, fence, len(trail.attempts) + 1, trail.attempt_at, self._outputs, pause)
+        paused = self._counted(trail, pause)
+        delivery = Delivery(envelope, coordinates, fence, len(trail.attempts) + 1, trail.attempt_at, self._outputs, paused)
         return await self._running.run(delivery)
+
+    def _counted(self, trail: _Trail, pause: Pause) -> Pause:
+        """What an attempt waits for is no time of the message: no bound runs while a store or a system is away (protocol.md, K)."""
+
+        async def paused(seconds: float, *, aside: bool = False) -> None:
+            began_s = self._clock.monotonic_s()
+            await pause(seconds, aside=aside)
+            trail.paused_s += self._clock.monotonic_s() - began_s
+
+        return paused
 
     async def _learn_and_read(self, record: Record) -> Envelope:
         """It may be that its schema was never met here."""
@@ -186,7 +199,7 @@ class Executor:
             policy=self._running.policy,
             attempts=tally.count,
             waits=trail.waits,
-            elapsed=timedelta(seconds=trail.worked_s(self._clock.monotonic_s()) - tally.first_s),
+            elapsed=timedelta(seconds=trail.worked_s(self._clock.monotonic_s()) - trail.paused_s - tally.first_s),
             dice=self._dice,
         )
 
@@ -201,8 +214,9 @@ class Executor:
             trail.waits += 1
             LOG.waiting(self._running.name, trail.envelope, error, waits=trail.waits, delay_s=seconds)
         await pause(seconds, aside=isinstance(decision, RetryAfter) and decision.aside)
-        if not isinstance(decision, RetryAfter):
-            trail.waited_s += self._clock.monotonic_s() - trail.attempt_s
+        is_away = not isinstance(decision, RetryAfter)
+        trail.waited_s += self._clock.monotonic_s() - trail.attempt_s if is_away else trail.paused_s
+        trail.paused_s = 0.0
 
     def _give_up(self, record: Record, trail: _Trail, error: Exception, decision: GiveUp) -> Result:
         code = _in_whole_letters(decision.code)
