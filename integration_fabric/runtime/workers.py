@@ -86,8 +86,8 @@ class Workers:
             self._failed(error)
 
     def wake(self, count: int) -> None:
-        """Wake up to so many, but no more than have something to do. One is enough: where it waits, it calls others."""
-        count = min(count, self._lanes.ready)
+        """Wake up to so many, but no more than have something to do and a place for it. One is enough: where it waits, it calls others."""
+        count = min(count, self._lanes.ready, self._places - self._busy)
         while count > 0 and self._idle:
             future = self._idle.popleft()
             if not future.done():

@@ -205,3 +205,22 @@ async def _applied() -> Outcome:
 
 async def _at_once(seconds: float, *, aside: bool = False) -> None:
     assert seconds > 0
+
+
+async def test_no_bound_runs_while_an_attempt_waits_for_the_store(codec: Codec, clock: FakeClock) -> None:
+    """An hour in which what a call was answered could not be written down is no time of the message (protocol.md, K)."""
+    attempts = 0
+
+    async def locked_beside_an_outage(delivery: Delivery) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 2:
+            await delivery.pause(3600)
+        if attempts < 4:
+            raise Transient("lock")
+
+    executor = Executor(running=copier(locked_beside_an_outage), codec=codec, clock=clock, bury=bury, seed=1)
+    async with clock.auto_advance():
+        result = await executor.execute(record_of(codec, tax_code("k", 1)), FENCE, clock.pause)
+    assert result.handled.kind is OutcomeKind.APPLIED
+    assert result.attempts == 4

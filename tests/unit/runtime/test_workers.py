@@ -132,6 +132,48 @@ async def test_those_that_rest_cost_nothing() -> None:
         task.cancel()
 
 
+async def test_those_that_rest_cost_nothing_while_every_place_is_taken() -> None:
+    """One that stood in has nothing to do, all places are taken, and lanes wait: waking it would wake it again, and so on for ever."""
+    lanes, aside, gate, ended = Lanes(), asyncio.Event(), asyncio.Event(), asyncio.Event()
+    woken = 0
+
+    async def handle(lane: Lane) -> None:
+        if lane.name == ("t", 0, b"0"):
+            await workers.aside(aside.wait())
+        await gate.wait()
+        lanes.finish(lane)
+        ended.set()
+
+    def begin() -> Lane | None:
+        return lanes.start()
+
+    class Counting(Workers):
+        async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
+            nonlocal woken
+            woken += 1
+            await super()._rest(loop)
+
+    workers = Counting(lanes=lanes, begin=begin, handle=handle, burst=BURST)
+    tasks = workers.start(1)
+    await rest()
+    fill(lanes, keys=1)
+    workers.wake(1)
+    await until(lambda: workers.stand_ins)
+    aside.set()
+    await rest()
+    fill(lanes, keys=4)
+    workers.wake(1)
+    await rest()
+    before = woken
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert (workers._busy, lanes.ready > 0) == (1, True)
+    assert woken - before <= 1
+    for task in (*tasks, *workers.stand_ins):
+        task.cancel()
+    await asyncio.gather(*tasks, *workers.stand_ins, return_exceptions=True)
+
+
 async def test_who_steps_aside_leaves_its_place_and_comes_back_to_a_free_one() -> None:
     """All keys wait aside at once, and never do more handlers work than there are places."""
     lanes, gate = Lanes(), asyncio.Event()

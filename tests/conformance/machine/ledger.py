@@ -1,0 +1,247 @@
+"""What the broker, the store and the destination show, looked at after each step: the invariants of protocol.md, as far as they apply."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from destination import Fate, may_end_so
+
+from integration_fabric.delivery.dead_letters import topic_of, view
+from integration_fabric.delivery.effects import MAX_ROUNDS
+from integration_fabric.delivery.strategies import Strategy
+from integration_fabric.messages.base import Message
+from integration_fabric.messages.fabric import Activity, Transition
+from integration_fabric.messages.master_data import AccountChanged
+from integration_fabric.operations.conservation import Fold
+from integration_fabric.runtime.offsets import CommitMetadata
+from integration_fabric.runtime.outcomes import OutcomeKind
+from integration_fabric.runtime.policy import AtDeadLetter
+from integration_fabric.runtime.ports import Commit
+from integration_fabric.runtime.records import Record, TopicPartition
+
+if TYPE_CHECKING:
+    from real_stage import RealStage
+    from stage import Stage
+
+M = TypeVar("M", bound=Message)
+Place = tuple[int, int]
+"""Partition and offset."""
+
+
+class Ledger:
+    """Follows one run."""
+
+    def __init__(self, stage: Stage | RealStage, group: str) -> None:
+        self._stage, self._group = stage, group
+        self.published: dict[Place, tuple[str, str]] = {}
+        """Message and key of each record."""
+        self.offences: list[str] = []
+        self._read_to: Counter[str] = Counter()
+        self._fold = Fold()
+        self.first: dict[Place, Transition] = {}
+        self._last_in_lane: dict[tuple[int, bytes | None], Transition] = {}
+        self.applied: dict[str, list[Transition]] = defaultdict(list)
+        self._owed: list[tuple[str, int]] = []
+        """Outputs that transitions promise, in order."""
+        self._emitted: list[tuple[str, int]] = []
+        self._dead: Counter[Place] = Counter()
+        self._buried: Counter[Place] = Counter()
+        self._owners: dict[tuple[TopicPartition, int], tuple[str, int]] = {}
+        self._highest: Counter[TopicPartition] = Counter()
+        self._lease: Counter[int] = Counter()
+        self._base: Counter[int] = Counter()
+        self.skipped_below: Counter[int] = Counter()
+
+    def offend(self, what: str) -> None:
+        """Something is broken."""
+        self.offences.append(what)
+
+    def arrived(self, partition: int, offset: int, message: str, key: str) -> None:
+        self.published[partition, offset] = (message, key)
+
+    def settled_messages(self, since: int) -> Sequence[str]:
+        """Those of the records from this one on that are applied."""
+        recent = {message for message, _ in list(self.published.values())[since:]}
+        return sorted(recent & self.applied.keys())
+
+    def is_all_committed(self) -> bool:
+        return len(self._looked().first) == len(self.published)
+
+    def _looked(self) -> Ledger:
+        self._follow()
+        return self
+
+    # -- what goes to the broker
+
+    def committing(self, transactional_id: str, commit: Commit) -> None:
+        """Each epoch is one owner's, and none goes out below another (I1)."""
+        for partition, (_, text) in commit.offsets.items():
+            metadata = CommitMetadata.decode(text)
+            assert metadata is not None
+            owner = (transactional_id, commit.snapshot.epochs[partition])
+            if self._owners.setdefault((partition, metadata.epoch), owner) != owner:
+                self.offend(f"I1: {owner} commits in epoch {metadata.epoch} of {self._owners[partition, metadata.epoch]}")
+            if metadata.epoch < self._highest[partition]:
+                self.offend(f"I1: epoch {metadata.epoch} is committed after {self._highest[partition]}")
+            self._highest[partition] = max(self._highest[partition], metadata.epoch)
+
+    # -- after each step
+
+    def check(self) -> None:
+        """Raises AssertionError."""
+        self._follow()
+        for number, partition in enumerate(self._stage.partitions):
+            self._check_partition(number, partition)
+        if self._owed != self._emitted:
+            self.offend(f"I5: outputs are {self._emitted}, transitions promise {self._owed}")
+        if self._dead != self._buried:
+            self.offend(f"I2: dead letters {self._buried - self._dead or self._dead - self._buried} stand on one side only")
+        self.judge()
+
+    def judge(self) -> None:
+        """Raises AssertionError where something is broken, and tells what happened before."""
+        if self.offences:
+            raise AssertionError("\n".join([*self.offences, "", *self._stage.destination.trace[-60:]]))
+
+    def _check_partition(self, number: int, partition: TopicPartition) -> None:
+        stage = self._stage
+        position = stage.broker.position(self._group, partition)
+        epoch = position.metadata.epoch if position.metadata else 0
+        raised = stage.lease_epoch(partition)
+        if raised > epoch:
+            self.offend(f"I1: SQL's epoch {raised} is above Kafka's {epoch}")
+        if raised < self._lease[number]:
+            self.offend(f"I1: the lease went down from {self._lease[number]} to {raised}")
+        if position.offset < self._base[number]:
+            self.offend(f"I2: the committed offset went down from {self._base[number]} to {position.offset}")
+        self._lease[number], self._base[number] = raised, position.offset
+        done = position.done
+        for (of_partition, offset), (message, _) in self.published.items():
+            if of_partition == number and (offset in done) != ((number, offset) in self.first):
+                self.offend(f"I2: {message} at {number}/{offset} is {'' if offset in done else 'not '}complete, the activity log differs")
+
+    # -- at rest
+
+    def check_rest(self) -> None:
+        """As `check`, once nothing is left to do. Raises AssertionError."""
+        self.check()
+        stage = self._stage
+        stands = any(worker.loop.stop for worker in stage.alive)
+        missing = sorted(self.published.keys() - self.first.keys())
+        if missing and not stands:
+            self.offend(f"at rest, nothing became of {missing}")
+        for landing in stage.destination.landed:
+            self._check_landing(landing.message, stands=stands)
+        self._check_stops()
+        self._check_balance()
+        self.judge()
+
+    def _check_landing(self, message: str, *, stands: bool) -> None:
+        ends = [self.first[place] for place, (known, _) in self.published.items() if known == message and place in self.first]
+        accounted = any(end.outcome in {OutcomeKind.APPLIED, OutcomeKind.DEAD_LETTERED} for end in ends)
+        if not accounted and not stands:
+            self.offend(f"G2: the effect of {message} came about, and it ended as {[end.outcome for end in ends]}")
+
+    def _check_stops(self) -> None:
+        dead = {place for place, end in self.first.items() if end.outcome == OutcomeKind.DEAD_LETTERED}
+        for stop in self._stage.stops():
+            if (stop.partition.partition, stop.offset) not in dead:
+                self.offend(f"I3: SQL stops at {stop.partition.partition}/{stop.offset}, which is no dead letter")
+
+    def _check_balance(self) -> None:
+        stage = self._stage
+        offsets = {partition: [o for p, o in self.published if p == number] for number, partition in enumerate(stage.partitions)}
+        committed = {partition: stage.broker.position(self._group, partition).done for partition in stage.partitions}
+        balance = self._fold.balance(subscriber=self._group, topic=stage.partitions[0].topic, offsets=offsets, committed=committed)
+        if not balance.balanced or balance.in_flight != len(self.published) - len(self.first):
+            self.offend(f"G3: {balance}")
+
+    # -- following the topics
+
+    def _follow(self) -> None:
+        for activity in self._new(Activity):
+            self._fold.add(activity)
+            for transition in activity.transitions:
+                self._follow_transition(transition)
+        for copy in self._new(AccountChanged):
+            self._emitted.append((copy.name, copy.aggregate_version))
+        for record in self._records(topic_of(self._group)):
+            position = view(record).position
+            self._buried[position.partition, position.offset] += 1
+
+    def _follow_transition(self, found: Transition) -> None:
+        place = (found.partition, found.offset)
+        self._stage.destination.trace.append(f"{self._stage.now_s:.3f} {found.message_id} at {place} is {found.outcome} {found.code}")
+        if place in self.first:
+            self.offend(f"I2: {place} is {found.outcome} after it was {self.first[place].outcome}")
+        if place not in self.published:
+            self.offend(f"I2: {place} was never published, and is {found.outcome}")
+        if found.from_state:
+            self.offend(f"I9: {place} comes from {found.from_state}")
+        self._follow_lane(found)
+        self.first[place] = found
+        kinds: dict[str, Callable[[Transition], None]] = {
+            OutcomeKind.APPLIED: self._follow_applied,
+            OutcomeKind.DUPLICATE: self._follow_duplicate,
+            OutcomeKind.DEAD_LETTERED: self._follow_dead,
+            OutcomeKind.DISCARDED: self._follow_discarded,
+        }
+        kinds.get(found.outcome, lambda end: self.offend(f"I9: {end.outcome}"))(found)
+
+    def _follow_lane(self, found: Transition) -> None:
+        lane = (found.partition, found.key)
+        last = self._last_in_lane.get(lane)
+        self._last_in_lane[lane] = found
+        if last is None:
+            return
+        if last.offset > found.offset:
+            self.offend(f"I5: {found.partition}/{found.offset} became {found.outcome} after {last.offset} of its lane")
+        if last.outcome == OutcomeKind.DEAD_LETTERED and self._stage.world.at_dead_letter is AtDeadLetter.STOP:
+            self.offend(f"G1: {found.partition}/{found.offset} is {found.outcome} behind a dead letter of its key")
+
+    def _follow_applied(self, found: Transition) -> None:
+        message, destination = found.message_id, self._stage.destination
+        self.applied[message].append(found)
+        self._owed.append((message, found.offset))
+        strategy = self._stage.world.strategy
+        if strategy is None:
+            return
+        if len(self.applied[message]) > 1:
+            self.offend(f"I5: {message} was applied at {[(end.partition, end.offset) for end in self.applied[message]]}")
+        landings = sum(landing.message == message for landing in destination.landed)
+        if found.detail == "refused":
+            if not destination.fated[message][Fate.REFUSED]:
+                self.offend(f"G2: {message} is refused, and nobody has refused it")
+        elif not landings or (landings > 1 and strategy is not Strategy.UPSERT):
+            self.offend(f"G2: {message} is applied, and came about {landings} times")
+
+    def _follow_duplicate(self, found: Transition) -> None:
+        others = [place for place, (message, _) in self.published.items() if message == found.message_id]
+        if len(others) < 2:
+            self.offend(f"I9: {found.partition}/{found.offset} is a duplicate of nothing")
+
+    def _follow_dead(self, found: Transition) -> None:
+        self._dead[found.partition, found.offset] += 1
+        fated = self._stage.destination.fated[found.message_id]
+        if not may_end_so(fated, found.code or "", max_attempts=3, max_rounds=MAX_ROUNDS):
+            self.offend(f"K: {found.message_id} is a dead letter for {found.code}, after {dict(fated)}")
+
+    def _follow_discarded(self, found: Transition) -> None:
+        if found.offset >= self.skipped_below[found.partition]:
+            self.offend(f"I9: {found.partition}/{found.offset} is discarded, and nobody said so")
+        if any(landing.message == found.message_id for landing in self._stage.destination.landed) and not self.applied[found.message_id]:
+            self.offend(f"F: {found.message_id} is discarded, though its effect came about")
+
+    def _new(self, kind: type[M]) -> Sequence[M]:
+        found = []
+        for record in self._records(kind.topic):
+            body = self._stage.codec.decode(record.value or b"", kind)
+            assert isinstance(body, kind)
+            found.append(body)
+        return found
+
+    def _records(self, topic: str) -> Sequence[Record]:
+        found, self._read_to[topic] = self._stage.broker.take(TopicPartition(topic, 0), self._read_to[topic])
+        return found

@@ -1,0 +1,194 @@
+"""Single stories on the stage of the protocol machine: what it found, and what is worth seeing by itself (tests 8 and 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import pytest
+from destination import Fate
+from mutations import REFUSED_AS_COMMITTED
+from network import POINTS, Trap
+from stage import Stage, World
+from stage_ports import consulted, unlike_the_check
+
+from integration_fabric.delivery.strategies import Strategy
+from integration_fabric.runtime.policy import AtDeadLetter
+from integration_fabric.runtime.ports import Codec, Commit, Snapshot
+from integration_fabric.runtime.records import TopicPartition
+
+every_strategy = pytest.mark.parametrize("strategy", list(Strategy))
+
+
+class MakeStage(Protocol):
+    """Makes a stage, gone at the end of the test."""
+
+    def __call__(self, world: World) -> Stage: ...
+
+
+@pytest.fixture
+def make_stage(codec: Codec) -> Iterator[MakeStage]:
+    stages: list[Stage] = []
+
+    def make(world: World) -> Stage:
+        stages.append(Stage(world, codec))
+        return stages[-1]
+
+    yield make
+    for stage in stages:
+        stage.close()
+
+
+# -- ids that come more than once
+
+
+@every_strategy
+@pytest.mark.parametrize("point", [point for point in POINTS if point.split()[0] in {"claim", "settle", "transaction", "answer"}])
+def test_an_id_over_offsets_keys_and_partitions_is_applied_once(make_stage: MakeStage, strategy: Strategy, point: str) -> None:
+    """The worker crashes at a point of the first one's way; the others come when something has become of it."""
+    stage = make_stage(World(strategy, partitions=2, comes_again=True))
+    stage.start().network.set_trap(point, Trap.CRASH)
+    message = stage.publish("a", 0)
+    stage.go(1)
+    stage.rest()
+    for key, partition in (("a", 0), ("b", 0), ("a", 1), ("b", 1)):
+        stage.publish(key, partition, message)
+    stage.rest()
+    stage.ledger.check_rest()
+    outcomes = [stage.ledger.first[place].outcome for place in sorted(stage.ledger.published)]
+    assert outcomes == ["applied", "duplicate", "duplicate", "duplicate", "duplicate"]
+    assert len({landing.position for landing in stage.destination.landed}) == 1
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="two records of one id under way at once both resolve the unknown call: `renew` and `settle` do not ask whose intent it is",
+)
+@every_strategy
+def test_an_id_that_comes_again_while_its_outcome_is_unknown_is_applied_once(make_stage: MakeStage, strategy: Strategy) -> None:
+    """The call of the first is never answered; the second, under another key, finds an open intent that is not its own."""
+    stage = make_stage(World(strategy, comes_again=True))
+    stage.destination.fates.append(Fate.HANGS)
+    stage.publish("b", 0, stage.publish("a", 0))
+    stage.start()
+    stage.rest()
+    stage.ledger.check_rest()
+
+
+# -- what people order
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a skip discards what has an open intent, or an effect that is done and not committed (protocol.md, F)"
+)
+@pytest.mark.parametrize("point", ["answer", "settle sent", "settle done"])
+@every_strategy
+def test_what_has_begun_is_not_passed_over(make_stage: MakeStage, strategy: Strategy, point: str) -> None:
+    """Its call has landed, its worker is dead, and somebody skips the offset: it was applied, so it is not discarded."""
+    stage = make_stage(World(strategy))
+    stage.start().network.set_trap(point, Trap.CRASH)
+    stage.publish("a", 0)
+    stage.go(1)
+    stage.skip(0, 1)
+    stage.rest()
+    stage.ledger.check_rest()
+
+
+def test_what_has_not_begun_is_passed_over(make_stage: MakeStage) -> None:
+    stage = make_stage(World())
+    stage.skip(0, 2)
+    for key in ("a", "a", "a"):
+        stage.publish(key, 0)
+    stage.rest()
+    stage.ledger.check_rest()
+    assert [stage.ledger.first[0, offset].outcome for offset in range(3)] == ["discarded", "discarded", "applied"]
+
+
+# -- bounds, and a store that is away
+
+
+@every_strategy
+def test_an_outage_in_the_middle_of_an_attempt_makes_no_dead_letter(make_stage: MakeStage, strategy: Strategy) -> None:
+    """The system is locked once, and for longer than a message may be tried nobody can write that down."""
+    stage = make_stage(World(strategy))
+    worker = stage.start()
+    stage.destination.fates += [Fate.LOCKED, Fate.LOCKED]
+    worker.network.set_trap("withdraw sent", Trap.HOLD)
+    stage.publish("a", 0)
+    stage.go(0.5)
+    stage.store.is_down = True
+    worker.heal()
+    stage.go(150)
+    stage.rest()
+    stage.ledger.check_rest()
+    assert stage.ledger.first[0, 0].outcome == "applied"
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point.split()[0] not in {"stop", "give_up", "found", "retake", "renew"}])
+@pytest.mark.parametrize("at_dead_letter", AtDeadLetter)
+def test_a_store_that_goes_at_any_point_is_waited_for(make_stage: MakeStage, point: str, at_dead_letter: AtDeadLetter) -> None:
+    """It is away for longer than a message may be tried; then all goes on by itself, and nothing was guessed."""
+    stage = make_stage(World(at_dead_letter=at_dead_letter))
+    worker = stage.start()
+    worker.network.set_trap(point, Trap.HOLD)
+    for key in "aba":
+        stage.publish(key, 0)
+    stage.go(0.5)
+    stage.store.is_down = True
+    worker.heal()
+    stage.go(300)
+    assert not stage.ledger.offences
+    stage.rest()
+    stage.ledger.check_rest()
+    assert [stage.ledger.first[0, offset].outcome for offset in range(3)] == ["applied"] * 3
+
+
+# -- a batch of which a part is lost
+
+
+def _lose_one_of_two(make_stage: MakeStage, seed: int) -> None:
+    """One partition leaves while a transaction with results of both is under way: it is refused, and what stays is committed again."""
+    stage = make_stage(World(None, partitions=2, seed=seed))
+    worker = stage.start()
+    stage.go(1)
+    _publish_to_both(stage)
+    stage.go(0.03)
+    worker.network.set_trap("transaction sent", Trap.HOLD)
+    _publish_to_both(stage)
+    stage.go(0.4)
+    stage.guest()
+    stage.go(7)
+    worker.heal()
+    stage.go(2)
+    stage.rest()
+    stage.ledger.check_rest()
+
+
+def _publish_to_both(stage: Stage) -> None:
+    for number in range(6):
+        stage.publish("ab"[number % 2], number % 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_a_refused_batch_what_stays_is_committed_again(make_stage: MakeStage, seed: int) -> None:
+    _lose_one_of_two(make_stage, seed)
+
+
+def test_a_refused_batch_that_counts_as_committed_is_noticed(make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    REFUSED_AS_COMMITTED(monkeypatch)
+    with pytest.raises(AssertionError):
+        _lose_one_of_two(make_stage, 3)
+
+
+# -- the snapshot of a commit
+
+
+def test_a_commit_under_another_snapshot_than_its_ownership_check_asked_is_noticed() -> None:
+    """What all runs of the machine look for at the port, seen once."""
+    partition = TopicPartition("t", 0)
+    asked, fresh = (consulted(Snapshot("metadata", {partition: 1})) for _ in range(2))
+    asked.epochs.get(partition)
+    offsets = {partition: (1, "")}
+    assert not unlike_the_check(Commit((), offsets, asked), [asked, fresh])
+    assert "not asked for" in unlike_the_check(Commit((), offsets, fresh), [asked, fresh])
+    assert "not handed out" in unlike_the_check(Commit((), offsets, Snapshot("fresher", asked.epochs)), [asked, fresh])
