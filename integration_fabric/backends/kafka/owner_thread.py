@@ -27,6 +27,7 @@ from confluent_kafka import (
     TopicPartition as KafkaPartition,
 )
 
+from integration_fabric.backends.kafka.groups import GroupProtocol
 from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.messages.errors import Unavailable
 from integration_fabric.runtime.offsets import CommitMetadata
@@ -70,6 +71,7 @@ class OwnerThread(Consumer):
         *,
         group: str,
         config: Mapping[str, Any],
+        protocol: GroupProtocol = GroupProtocol.CONSUMER,
         inquiry: KafkaInquiry | None = None,
         max_poll_interval: timedelta = timedelta(minutes=5),
     ) -> None:
@@ -77,14 +79,14 @@ class OwnerThread(Consumer):
 
         Args:
             group: The consumer group.
-            config: What all clients share (bootstrap, security, logger); with `group.protocol` classic, the classic protocol is used.
+            config: What all clients share (bootstrap, security, logger).
+            protocol: How the group shares its partitions out.
             inquiry: Knows the ids of topics; best shared by all subscribers of a worker.
             max_poll_interval: The broker's bound for a thread that hangs.
         """
-        self._group, self._inquiry = group, inquiry or KafkaInquiry(config)
+        self._group, self._inquiry, self._protocol = group, inquiry or KafkaInquiry(config), protocol
         self._config = {
-            "group.protocol": "consumer",
-            **config,
+            **protocol.configure(config),
             "group.id": group,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
@@ -363,7 +365,7 @@ class OwnerThread(Consumer):
 
     def _on_assign(self, consumer: KafkaConsumer, found: list[KafkaPartition]) -> None:
         partitions = [TopicPartition(item.topic, item.partition) for item in found]
-        if self._config["group.protocol"] == "consumer" or self._cooperative():
+        if self._protocol.is_incremental:
             consumer.incremental_assign(found)
         else:
             consumer.assign(found)
@@ -406,15 +408,12 @@ class OwnerThread(Consumer):
 
     def _leave(self, consumer: KafkaConsumer, found: list[KafkaPartition]) -> None:
         try:
-            if self._config["group.protocol"] == "consumer" or self._cooperative():
+            if self._protocol.is_incremental:
                 consumer.incremental_unassign(found)
             else:
                 consumer.unassign()
         except KafkaException as error:
             self._tell(self._listener.failed, error)
-
-    def _cooperative(self) -> bool:
-        return self._config.get("partition.assignment.strategy") == "cooperative-sticky"
 
     def _tell(self, what: Callable[..., Any], *arguments: Any) -> None:
         if not self._loop.is_closed():
