@@ -212,7 +212,8 @@ class OwnerThread(Consumer):
                 command = self._commands.get_nowait()
             except queue.Empty:
                 return
-            command.answer.set_exception(Unavailable(f"consumer of {self._group} has ended"))
+            if command.answer.set_running_or_notify_cancel():  # whoever asked may have stopped waiting
+                command.answer.set_exception(Unavailable(f"consumer of {self._group} has ended"))
 
     def _turn(self) -> None:
         self._obey()
