@@ -72,13 +72,13 @@ async def test_without_a_broker_a_producer_does_not_begin_and_a_commit_had_no_ef
     with pytest.raises(Unavailable):
         await transactions.start()
     with pytest.raises(Aborted):
-        await transactions.commit(Commit([], {TopicPartition("t", 0): (1, "")}, Snapshot(None, {})))
+        await transactions.commit(Commit([], {TopicPartition("t", 0): (1, "")}, Snapshot(None, {TopicPartition("t", 0): 1})))
     async with asyncio.timeout(10):
         await transactions.close()
 
 
-async def test_whatever_a_topic_took_can_be_put_out_again(kafka_kit: KafkaKit) -> None:
-    """A dead letter is as large as its record, and headers come on top; one that cannot be put out would hold up everything for ever."""
+async def test_r23_whatever_a_topic_took_can_be_put_out_again(kafka_kit: KafkaKit) -> None:
+    """R23: a dead letter is as large as its record, headers come on top; one that cannot be put out would hold everything up for ever."""
     topic, output, group = unique("topic"), unique("output"), unique("group")
     for name in (topic, output):
         await kafka_kit.create_topic(name)
@@ -92,8 +92,8 @@ async def test_whatever_a_topic_took_can_be_put_out_again(kafka_kit: KafkaKit) -
     assert [record.value for record in await kafka_kit.read(output)] == [large]
 
 
-async def test_an_output_that_the_broker_does_not_take_is_aborted_and_others_go_through(kafka_kit: KafkaKit) -> None:
-    """The transaction after it may fail once more before one goes through."""
+async def test_r19_an_output_that_the_broker_does_not_take_is_aborted_and_others_go_through(kafka_kit: KafkaKit) -> None:
+    """R19: the transaction after it may fail once more before one goes through."""
     topic, output, group = unique("topic"), unique("output"), unique("group")
     for name in (topic, output):
         await kafka_kit.create_topic(name)

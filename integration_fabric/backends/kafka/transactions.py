@@ -150,6 +150,9 @@ class KafkaTransactions(Transactions):
         self._make(transactional_id).close()
 
     def _commit(self, commit: Commit) -> None:
+        strangers = commit.offsets.keys() - commit.snapshot.epochs.keys()
+        if strangers:  # a broker would take them from a member that is alive, and from one that never joined
+            raise Refused(f"offsets of {sorted(strangers)} under a snapshot that does not own them")
         if self._producer is None:
             try:
                 self._start()
