@@ -50,7 +50,9 @@ EAGER_FOR_S = 2.0
 COMMITTED_TIMEOUT_S = 0.5
 """A predecessor's open transaction blocks the answer; then the takeover ends it rather than wait for its timeout."""
 BUFFERED_HOLD_S = 1.0
-"""How long a hold keeps records here before it pauses the partitions: pausing throws away what was fetched."""
+"""How long a hold leaves partitions as they are before it pauses them."""
+FETCHED_KBYTES = 16_384
+"""Fetched ahead at the most, by the client; where a hold takes long, kept here (`OwnerThread._stow`)."""
 REVOKE_BOUND = timedelta(seconds=4)
 """How long a rebalance waits for the event loop, which itself takes 3 s at the most."""
 CLOSE_BOUND = timedelta(seconds=8)
@@ -92,7 +94,7 @@ class OwnerThread(Consumer):
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "max.poll.interval.ms": int(max_poll_interval.total_seconds() * 1000),
-            "queued.max.messages.kbytes": 16_384,
+            "queued.max.messages.kbytes": FETCHED_KBYTES,
             "max.partition.fetch.bytes": FETCH_BYTES,
             "fetch.wait.max.ms": 100,
         }
@@ -221,28 +223,62 @@ class OwnerThread(Consumer):
         if self._held:
             self._turn_held(now)
             return
-        self._resume()
-        records, self._buffer = self._buffer, []
-        messages = self._consumer.consume(BATCH, 0)  # under load, one call that waits for the event loop's thread; each may take 5 ms
-        if not messages and not records:
-            first = self._consumer.poll(EAGER_TURN_S if now < self._eager_until else TURN_S)
-            messages = [first, *self._consumer.consume(BATCH, 0)] if first is not None else []
-        self._read(messages, records)
+        records = self._stowed()
+        if len(records) == BATCH:  # there may be more, and what comes now comes after it
+            self._poll_into_buffer()
+        else:
+            self._resume()
+            messages = self._consumer.consume(BATCH, 0)  # under load, one call that waits for the event loop's thread; each may take 5 ms
+            if not messages and not records:
+                first = self._consumer.poll(EAGER_TURN_S if now < self._eager_until else TURN_S)
+                messages = [first, *self._consumer.consume(BATCH, 0)] if first is not None else []
+            self._read(messages, records)
         self._look()
         if records:
             self._tell(self._listener.taken, records, self._snapshot)
+        if self._buffer:  # it comes faster than from a broker: let the event loop say when it has enough
+            heard = threading.Event()
+            self._tell(heard.set)
+            heard.wait(TURN_S)
 
     def _turn_held(self, now: float) -> None:
         """Stay a member: at first what still comes is kept here, a record a turn; then the partitions are paused."""
         if not self._paused and now - self._held_since > BUFFERED_HOLD_S:
-            self._consumer.pause(self._kafka(self._active()))
-            self._paused = True
+            self._stow()
         with suppress(queue.Empty):
             self._obey(self._commands.get(timeout=TURN_S))
+        self._poll_into_buffer()
+        self._look()
+
+    def _poll_into_buffer(self) -> None:
         message = self._consumer.poll(0)
         if message is not None:
             self._read((message,), self._buffer)
-        self._look()
+
+    def _stow(self) -> None:
+        """Pause the partitions, and keep here what was fetched of them.
+
+        Pausing throws away what the client holds: a subscriber that is held again and again, as its system is slow, would fetch
+        `FETCHED_KBYTES` anew each time. Partitions stay paused until what is kept here is handed out.
+        """
+        size_bytes = 0
+        while size_bytes < FETCHED_KBYTES * 1024 and (messages := self._consumer.consume(BATCH, 0)):
+            self._read(messages, self._buffer)
+            size_bytes += sum(map(len, messages))
+        self._consumer.pause(self._kafka(self._active()))
+        self._paused = True
+
+    def _stowed(self) -> list[Record]:
+        """What is handed out of it in this turn: no more than a batch, and nothing of what is held back."""
+        if not self._held_back:
+            handed, self._buffer = self._buffer[:BATCH], self._buffer[BATCH:]
+            return handed
+        handed, kept = [], []
+        for record in self._buffer:
+            is_free = len(handed) < BATCH and TopicPartition(record.topic, record.partition) not in self._held_back
+            (handed if is_free else kept).append(record)
+        self._buffer = kept
+        return handed
 
     def _resume(self) -> None:
         if self._paused:
@@ -323,11 +359,14 @@ class OwnerThread(Consumer):
     def _positions(self) -> dict[TopicPartition, int]:
         """Where the consumer stands; a partition that it has not begun to read stands where it was taken over."""
         found = self._consumer.position(self._kafka(list(self._epochs)))
-        return {
+        positions = {
             partition: at.offset if at.offset >= 0 else self._begun.get(partition, 0)
             for at in found
             if (partition := TopicPartition(at.topic, at.partition)) in self._epochs
         }
+        for record in reversed(self._buffer):
+            positions[TopicPartition(record.topic, record.partition)] = record.offset
+        return positions
 
     def _go(self, positions: Mapping[TopicPartition, int | None], epochs: Mapping[TopicPartition, int]) -> None:
         mine = {partition for partition, epoch in self._epochs.items() if epochs.get(partition) == epoch}
