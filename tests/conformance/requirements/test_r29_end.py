@@ -89,6 +89,7 @@ def mortal(tmp_path: Path) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(300)  # a broker is started for it
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "hanging"])
 def test_r29_a_process_ends_though_its_broker_is_gone(mortal: tuple[str, int], tmp_path: Path, sent: signal.Signals) -> None:
     """R29: leaving, aborting and flushing have bounds, and no thread keeps a process from ending; by all protocols, side by side."""
