@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
@@ -177,12 +178,15 @@ class Worker:
         return found
 
     async def _lags(self) -> dict[str, Lag]:
+        """Of each subscriber that can be asked now."""
         loops = [hosted.loop for hosted in self.hosted if hosted.loop is not None]
-        try:
+        found = {}
+        with suppress(FabricError):
             ends = await asyncio.to_thread(self.fabric.reader.ends, sorted({topic for loop in loops for topic in loop.topics}))
-            return {loop.name: await self._lag_of(loop, ends) for loop in loops}
-        except FabricError:
-            return {}
+            for loop in loops:
+                with suppress(FabricError):  # it is being started anew
+                    found[loop.name] = await self._lag_of(loop, ends)
+        return found
 
     @staticmethod
     async def _lag_of(loop: SubscriberLoop, ends: Mapping[TopicPartition, int]) -> Lag:

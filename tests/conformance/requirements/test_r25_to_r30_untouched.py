@@ -63,7 +63,7 @@ def series() -> int:
 def objects() -> Counter[str]:
     """How many objects of our own classes there are."""
     gc.collect()
-    return Counter(type(found).__qualname__ for found in gc.get_objects() if type(found).__module__.startswith("integration_fabric"))
+    return Counter(type(found).__qualname__ for found in gc.get_objects() if str(type(found).__module__).startswith("integration_fabric"))
 
 
 async def test_r30_partitions_that_come_and_go_leave_nothing_behind(site: Site) -> None:
