@@ -88,6 +88,7 @@ async def test_r30_partitions_that_come_and_go_leave_nothing_behind(site: Site) 
     async with joined(site.kit, site.name, site.reads.topic) as other:
         await other.listener.until(lambda: len(other.listener.owned) == 1)
         await site.until_owned(worker, 1)
+        assert worker.consumer._epochs.keys() == worker.owned()
     await site.until_owned(worker, 2)
     assert len(worker.consumer._epochs) == 2
     assert series() == lines
