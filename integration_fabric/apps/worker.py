@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
@@ -20,6 +21,8 @@ from integration_fabric.messages.ids import deterministic_id
 from integration_fabric.runtime.consumer import Lag, LoopState, SubscriberLoop
 from integration_fabric.runtime.ending import ended
 from integration_fabric.runtime.ports import Fence
+from integration_fabric.runtime.records import TopicPartition
+from integration_fabric.runtime.stall import StallWatch
 from integration_fabric.runtime.steersman import Steersman
 from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Running
@@ -30,6 +33,11 @@ from integration_fabric.wiring.settings import Settings
 TIMER_EVERY = timedelta(seconds=1)
 PRUNE_EVERY = timedelta(minutes=10)
 """It is for months, so it has time."""
+STALLED = "stalled"
+"""Of a subscriber, beside what its loop says."""
+STALL_LOOK_S = 10.0
+ANSWER_WITHIN_S = 5.0
+"""A consumer's thread obeys within a turn of 50 ms; one that does not is stuck."""
 FIRST_RESTART_S = 0.5
 LAST_RESTART_S = 15.0
 
@@ -41,6 +49,7 @@ class Hosted:
     running: Running
     watch: StormWatch
     """Over its dead letters, whichever loop they come from: starting a loop anew mends nothing."""
+    stall: StallWatch = field(default_factory=StallWatch)
     loop: SubscriberLoop | None = None
     failures: int = 0
     last_error: str = ""
@@ -48,6 +57,8 @@ class Hosted:
     @property
     def state(self) -> str:
         """What it is doing."""
+        if self.stall.is_stalled:
+            return STALLED
         return self.loop.state.value if self.loop else LoopState.STARTING.value
 
     def bases(self) -> Mapping[Fence, int]:
@@ -83,6 +94,7 @@ class Worker:
                 tasks.create_task(timers.run(every=TIMER_EVERY, ending=self.ending))
             tasks.create_task(self.fabric.governors.run(self.ending))
             tasks.create_task(steersman.run(self.ending))
+            tasks.create_task(self._watch_stalls())
             tasks.create_task(self._announce(address))
             tasks.create_task(self._drain())
 
@@ -140,6 +152,22 @@ class Worker:
         except FabricError as error:
             LOG.problem("announce_failed", worker=self.name, code=error.code, error=str(error))
 
+    async def _watch_stalls(self) -> None:
+        """A subscriber that has messages, of which none comes to an end, says so. Where the broker is away nothing is known."""
+        while not await ended(self.ending, STALL_LOOK_S):
+            lags = await self._lags()
+            for hosted in self.hosted:
+                self._look_at(hosted, lags.get(hosted.running.name))
+
+    def _look_at(self, hosted: Hosted, lag: Lag | None) -> None:
+        loop = hosted.loop
+        if loop is None:
+            return
+        has_work = lag is not None and loop.has_work(lag)
+        if hosted.stall.look(self.fabric.clock.monotonic_s(), has_work=has_work, retired=loop.retired):
+            found = lag or Lag(loop.state, 0, 0, settling=False)
+            LOG.stalled(loop.name, is_stalled=hosted.stall.is_stalled, behind=found.behind, open_count=found.open)
+
     async def status(self) -> dict[str, object]:
         """As `health`, with how far each subscriber is behind; None where that cannot be asked now."""
         found = self.health()
@@ -150,15 +178,26 @@ class Worker:
         return found
 
     async def _lags(self) -> dict[str, Lag]:
+        """Of each subscriber that can be asked now."""
         loops = [hosted.loop for hosted in self.hosted if hosted.loop is not None]
-        try:
+        found = {}
+        with suppress(FabricError):
             ends = await asyncio.to_thread(self.fabric.reader.ends, sorted({topic for loop in loops for topic in loop.topics}))
-            return {loop.name: await loop.lag(ends) for loop in loops}
-        except FabricError:
-            return {}
+            for loop in loops:
+                with suppress(FabricError):  # it is being started anew
+                    found[loop.name] = await self._lag_of(loop, ends)
+        return found
+
+    @staticmethod
+    async def _lag_of(loop: SubscriberLoop, ends: Mapping[TopicPartition, int]) -> Lag:
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await loop.lag(ends)
+        except TimeoutError:  # how far it is nobody knows, but there it stands
+            return Lag(loop.state, 0, 0, settling=True)
 
     def health(self) -> dict[str, object]:
-        """What `fabric status` shows of it. A subscriber that stands still is healthy, and says so."""
+        """What `fabric status` shows of it. A subscriber that stands still is healthy, and says so; one that stalls is not."""
         subscribers = [
             {
                 "name": hosted.running.name,
@@ -181,7 +220,7 @@ class Worker:
                 {"name": name, "flow": governor.state.flow.value, "running": governor.running, "most": governor.most}
                 for name, governor in self.fabric.governors.by_system.items()
             ],
-            "ready": all(item["state"] != LoopState.STARTING.value for item in subscribers),
+            "ready": not any(item["state"] in {LoopState.STARTING.value, STALLED} for item in subscribers),
             "subscribers": subscribers,
         }
 

@@ -141,6 +141,10 @@ class SubscriberLoop(Listener):
         self._dirty = asyncio.Event()
         self._drain = asyncio.Event()
         self._failure: asyncio.Future[None] | None = None
+        self.retired = 0
+        """Messages whose outcome is committed."""
+        self._waiting = 0
+        """Messages that are being handled and wait, for a system or for their next attempt."""
         self._takeovers: set[asyncio.Task[None]] = set()
         self._last_commits: set[asyncio.Task[None]] = set()
 
@@ -174,6 +178,13 @@ class SubscriberLoop(Listener):
             or self._transaction.locked()
             or any(owned.progress.releasable or owned.fence is None for owned in self._owned.values())
         )
+
+    def has_work(self, lag: Lag) -> bool:
+        """Whether there are messages in its partitions, and nothing that keeps them waiting says so itself."""
+        all_wait = 0 < self._lanes.running <= self._waiting
+        steering = self._reins.steering
+        ordered = self.state is not LoopState.RUNNING or steering.partitions or steering.keys
+        return bool(self._owned) and not (lag.nothing or all_wait or ordered)
 
     async def lag(self, ends: Mapping[TopicPartition, int]) -> Lag:
         """What is left to do in its partitions: for tools and tests.
@@ -432,10 +443,14 @@ class SubscriberLoop(Listener):
 
     def _pause_of(self, owned: Owned) -> Pause:
         async def pause(seconds: float, *, aside: bool = False) -> None:
-            if aside and seconds > 0:
-                await self._workers.aside(owned.pause(seconds))
-            else:
-                await owned.pause(seconds)
+            self._waiting += 1
+            try:
+                if aside and seconds > 0:
+                    await self._workers.aside(owned.pause(seconds))
+                else:
+                    await owned.pause(seconds)
+            finally:
+                self._waiting -= 1
 
         return pause
 
@@ -537,6 +552,7 @@ class SubscriberLoop(Listener):
             raise
         for owned, released in batch.results.values():
             owned.committed = released.base
+            self.retired += len(released.results)
 
     def _release(self) -> Batch:
         batch = Batch()

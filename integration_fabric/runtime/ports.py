@@ -264,7 +264,7 @@ class Transactions(Protocol):
         """All of it or nothing.
 
         Raises:
-            Refused: the broker says that the partitions are not ours; aborted.
+            Refused: the broker, or the snapshot, says that the partitions are not ours; aborted.
             Aborted: known to have had no effect; the same may be committed again.
             ResultUnknown: nobody knows; a new producer was made, and every partition in it must be taken over again.
         """

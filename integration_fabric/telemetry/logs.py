@@ -115,6 +115,15 @@ class Log:
         )
         self._log.error("subscriber_stopped_by_dead_letters", subscriber=subscriber, limit=limit, reached=reached, remedy=remedy)
 
+    def stalled(self, subscriber: str, *, is_stalled: bool, behind: int, open_count: int) -> None:
+        """A subscriber has messages and none comes to an end, though nothing keeps them waiting that says so; or it goes on."""
+        metrics.STALLED.labels(subscriber).set(is_stalled)
+        if is_stalled:
+            remedy = "a handler may hang, or a commit, or it is a defect: start its worker again, which loses and doubles nothing"
+            self._log.error("subscriber_stalled", subscriber=subscriber, behind=behind, open=open_count, remedy=remedy)
+        else:
+            self._log.info("subscriber_goes_on", subscriber=subscriber)
+
     def offset_map(self, subscriber: str, *, partition: str, tight: bool) -> None:
         """The map of what is done beyond a partition's base is nearly full, or has room again."""
         if tight:

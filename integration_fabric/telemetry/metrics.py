@@ -45,6 +45,9 @@ QUEUED = Gauge("fabric_queued_messages", "Messages in lanes that have not begun.
 RUNNING = Gauge("fabric_running_messages", "Messages being handled.", ["subscriber"])
 STOPPED = Gauge("fabric_subscriber_stopped", "1 where a subscriber stands still at a dead letter, or after too many.", ["subscriber"])
 STORMS = Counter("fabric_storms", "Times that a subscriber stopped as too much was dead-lettered, by limit.", ["subscriber", "limit"])
+STALLED = Gauge(
+    "fabric_subscriber_stalled", "1 where a subscriber has messages, none comes to an end, and nothing says why.", ["subscriber"]
+)
 TIGHT = Gauge("fabric_tight_offset_maps", "Partitions whose offset map is nearly full: they take only what closes gaps.", ["subscriber"])
 IGNORED_METADATA = Counter("fabric_ignored_commit_metadata", "Committed offsets whose metadata something else wrote.", ["subscriber"])
 PRUNED = Counter("fabric_pruned", "Messages that are remembered no longer, as no producer publishes them again.", ["subscriber"])

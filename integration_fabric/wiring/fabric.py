@@ -187,11 +187,11 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: C
         )
         leases, states = SqlLeases(database), SqlSystemStates(database)
         inquiry = KafkaInquiry(config)
-        consuming = {**config, "group.protocol": settings.kafka.group_protocol}
+        protocol = settings.kafka.group_protocol
 
         def backing(subscriber: str) -> Backing:
             return Backing(
-                consumer=OwnerThread(group=subscriber, config=consuming, inquiry=inquiry),
+                consumer=OwnerThread(group=subscriber, config=config, protocol=protocol, inquiry=inquiry),
                 transactions=KafkaTransactions(transactional_id=f"{subscriber}-{uuid4().hex[:12]}", config=config),
                 leases=leases,
                 codec=codec,

@@ -69,10 +69,14 @@ def _workers(settings: Settings) -> list[dict[str, Any]]:
             continue
         subscribers: Any = said["subscribers"]
         lines = [{**item, "stopped_at": _place(item)} for item in subscribers]
-        state = "draining" if said["draining"] else ("running" if said["ready"] else "starting")
+        state = "draining" if said["draining"] else ("running" if said["ready"] else _unready(lines))
         total = sum(item["lag_messages"] or 0 for item in lines)
         found.append({"name": worker, "address": address, "state": state, "subscribers": lines, "lag_messages": total, "lag_seconds": None})
     return found
+
+
+def _unready(subscribers: list[dict[str, Any]]) -> str:
+    return "stalled" if any(item["state"] == "stalled" for item in subscribers) else "starting"
 
 
 def _place(item: dict[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from integration_fabric.backends.kafka.groups import GroupProtocol
 from integration_fabric.connector_kit.ports import RECEIPTS_KEPT
 from integration_fabric.delivery.governor import Limits
 from integration_fabric.delivery.maintenance import Window
@@ -34,8 +35,8 @@ class KafkaSettings(_Section):
     """`host:port`, several separated by commas."""
     security: Mapping[str, str] = Field(default_factory=dict)
     """Security settings as librdkafka names them, e.g. `security.protocol`."""
-    group_protocol: str = "consumer"
-    """`consumer` (KIP-848, from Apache Kafka 4.0 on) or `classic`."""
+    group_protocol: GroupProtocol = GroupProtocol.CONSUMER
+    """`consumer` (KIP-848, from Apache Kafka 4.0 on), `cooperative` or `eager`: how workers share partitions out."""
     replication_factor: int | None = None
     """Of topics that `topics apply` makes; by default three, or as many as there are brokers."""
 

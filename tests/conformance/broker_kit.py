@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from integration_fabric.backends.avro.codec import AvroCodec
 from integration_fabric.backends.kafka.client import client_configuration
+from integration_fabric.backends.kafka.groups import GroupProtocol
 from integration_fabric.backends.kafka.owner_thread import OwnerThread
 from integration_fabric.backends.kafka.publisher import KafkaPublisher
 from integration_fabric.backends.kafka.reader import KafkaReader
@@ -49,6 +50,9 @@ def unique(prefix: str) -> str:
 class Kit(Protocol):
     """One kind of broker."""
 
+    is_incremental: bool
+    """Whether members keep what does not move, rather than give everything up whenever one joins or leaves."""
+
     async def create_topic(self, name: str, partitions: int = 1) -> None: ...
     async def ensure_topic(self, name: str) -> None: ...
     async def delete_topic(self, name: str) -> None: ...
@@ -82,6 +86,8 @@ class Kit(Protocol):
 
 class MemoryKit:
     """`backends.memory`."""
+
+    is_incremental = True
 
     def __init__(self) -> None:
         self._broker = MemoryBroker(SystemClock())
@@ -137,10 +143,11 @@ class MemoryKit:
 class KafkaKit:
     """`backends.kafka`, on a broker that runs."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._config = client_configuration(bootstrap)
-        self._admin = AdminClient(self._config)
-        self._producer = Producer(self._config)
+    def __init__(self, bootstrap: str, protocol: GroupProtocol = GroupProtocol.CONSUMER) -> None:
+        self.config, self.protocol = client_configuration(bootstrap), protocol
+        self.is_incremental = protocol.is_incremental
+        self._admin = AdminClient(self.config)
+        self._producer = Producer(self.config)
         self._dead: list[Producer] = []
         self._publishers: list[KafkaPublisher] = []
 
@@ -183,13 +190,13 @@ class KafkaKit:
         producer.abort_transaction(PATIENCE_S)
 
     def _begun(self, transactional_id: str) -> Producer:
-        producer = Producer({**self._config, "transactional.id": transactional_id, "transaction.timeout.ms": 60_000})
+        producer = Producer({**self.config, "transactional.id": transactional_id, "transaction.timeout.ms": 60_000})
         producer.init_transactions(PATIENCE_S)
         producer.begin_transaction()
         return producer
 
     async def read(self, topic: str) -> list[Record]:
-        found = await asyncio.to_thread(lambda: list(KafkaReader(config=self._config).read([topic])))
+        found = await asyncio.to_thread(lambda: list(KafkaReader(config=self.config).read([topic])))
         return sorted(found, key=lambda record: (record.partition, record.offset))
 
     async def delete_records(self, partition: TopicPartition, *, before: int) -> None:
@@ -219,13 +226,13 @@ class KafkaKit:
         await until(lambda: consumer._paused)
 
     def consumer(self, group: str) -> Consumer:
-        return OwnerThread(group=group, config=self._config)
+        return OwnerThread(group=group, config=self.config, protocol=self.protocol)
 
     def transactions(self, transactional_id: str) -> Transactions:
-        return KafkaTransactions(transactional_id=transactional_id, config=self._config)
+        return KafkaTransactions(transactional_id=transactional_id, config=self.config)
 
     def publisher(self, codec: AvroCodec) -> Publisher:
-        publisher = KafkaPublisher(codec=codec, config={**self._config, "topic.metadata.propagation.max.ms": 1_000})
+        publisher = KafkaPublisher(codec=codec, config={**self.config, "topic.metadata.propagation.max.ms": 1_000})
         self._publishers.append(publisher)
         return publisher
 

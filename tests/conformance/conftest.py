@@ -10,6 +10,7 @@ import pytest
 from broker_kit import KafkaKit, Kit, MemoryKit, unique
 from store_kit import Stores, empty, memory_stores, open_database, sql_stores
 
+from integration_fabric.backends.kafka.groups import GroupProtocol
 from integration_fabric.backends.sql.database import Database
 from integration_fabric.local import kafka, postgres
 from integration_fabric.local.errors import LocalError
@@ -18,9 +19,13 @@ from integration_fabric.local.settings import LocalSettings
 MakeUrl = Callable[[str], str]
 
 # -- stores: memory, SQLite, a PostgreSQL of this session, and the database that --store-url names
+# -- brokers: memory, and a Kafka of this session; where it matters how a group shares partitions out, with each protocol
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "kit" in metafunc.fixturenames:
+        protocols = list(GroupProtocol) if metafunc.definition.get_closest_marker("every_protocol") else ["kafka"]
+        metafunc.parametrize("kit", ["memory", *(pytest.param(name, marks=pytest.mark.kafka) for name in protocols)], indirect=True)
     databases = ["sqlite", "postgresql", *(["named"] if metafunc.config.getoption("--store-url") else [])]
     if "stores" in metafunc.fixturenames:
         metafunc.parametrize("stores", ["memory", *databases], indirect=True)
@@ -81,7 +86,7 @@ def stores(request: pytest.FixtureRequest, make_url: MakeUrl) -> Iterator[Stores
             yield sql_stores(database)
 
 
-# -- brokers: memory, and a Kafka of this session
+# -- brokers
 
 
 @pytest.fixture(scope="session")
@@ -96,10 +101,14 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     kafka.down(settings, lambda _: None)
 
 
-@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture
 async def kit(request: pytest.FixtureRequest) -> AsyncIterator[Kit]:
-    """A broker of each kind."""
-    kit: Kit = MemoryKit() if request.param == "memory" else KafkaKit(request.getfixturevalue("kafka_bootstrap"))
+    """A broker of each kind, and with the marker `every_protocol` a Kafka with each group protocol."""
+    if request.param == "memory":
+        yield MemoryKit()
+        return
+    protocol = request.param if isinstance(request.param, GroupProtocol) else GroupProtocol.CONSUMER
+    kit = KafkaKit(request.getfixturevalue("kafka_bootstrap"), protocol)
     yield kit
     await kit.close()
 

@@ -73,13 +73,13 @@ async def test_without_a_broker_a_producer_does_not_begin_and_a_commit_had_no_ef
     with pytest.raises(Unavailable):
         await transactions.start()
     with pytest.raises(Aborted):
-        await transactions.commit(Commit([], {TopicPartition("t", 0): (1, "")}, Snapshot(None, {})))
+        await transactions.commit(Commit([], {TopicPartition("t", 0): (1, "")}, Snapshot(None, {TopicPartition("t", 0): 1})))
     async with asyncio.timeout(10):
         await transactions.close()
 
 
-async def test_whatever_a_topic_took_can_be_put_out_again(kafka_kit: KafkaKit) -> None:
-    """A dead letter is as large as its record, and headers come on top; one that cannot be put out would hold up everything for ever."""
+async def test_r23_whatever_a_topic_took_can_be_put_out_again(kafka_kit: KafkaKit) -> None:
+    """R23: a dead letter is as large as its record, headers come on top; one that cannot be put out would hold everything up for ever."""
     topic, output, group = unique("topic"), unique("output"), unique("group")
     for name in (topic, output):
         await kafka_kit.create_topic(name)
@@ -93,8 +93,8 @@ async def test_whatever_a_topic_took_can_be_put_out_again(kafka_kit: KafkaKit) -
     assert [record.value for record in await kafka_kit.read(output)] == [large]
 
 
-async def test_an_output_that_the_broker_does_not_take_is_aborted_and_others_go_through(kafka_kit: KafkaKit) -> None:
-    """The transaction after it may fail once more before one goes through."""
+async def test_r19_an_output_that_the_broker_does_not_take_is_aborted_and_others_go_through(kafka_kit: KafkaKit) -> None:
+    """R19: the transaction after it may fail once more before one goes through."""
     topic, output, group = unique("topic"), unique("output"), unique("group")
     for name in (topic, output):
         await kafka_kit.create_topic(name)
@@ -122,7 +122,7 @@ async def test_what_an_open_transaction_hides_is_waited_for_where_the_whole_is_a
     left_open.produce(topic, b"nobody sees it", partition=0)
     left_open.flush(10)
     await kafka_kit.put(topic, [(b"k", b"behind")])
-    reader = KafkaReader(config=kafka_kit._config)
+    reader = KafkaReader(config=kafka_kit.config)
     assert await asyncio.to_thread(lambda: list(reader.read([topic]))) == []
     reading = asyncio.create_task(asyncio.to_thread(lambda: list(reader.read([topic], whole=True))))
     assert await asyncio.wait({reading}, timeout=1) == (set(), {reading})

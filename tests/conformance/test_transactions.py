@@ -99,6 +99,7 @@ async def test_offsets_alone_are_a_commit(stage: Stage) -> None:
     assert await stage.position() == 4
 
 
+@pytest.mark.every_protocol
 async def test_offsets_of_a_partition_that_has_moved_are_refused_under_the_old_snapshot(
     kit: Kit, transactions: Transactions, wide_topic: str, output_topic: str
 ) -> None:
@@ -120,6 +121,7 @@ async def test_offsets_of_a_partition_that_has_moved_are_refused_under_the_old_s
     assert [record.value for record in await kit.read(output_topic)] == [b"ours"]
 
 
+@pytest.mark.every_protocol
 async def test_a_member_that_has_left_is_refused(kit: Kit, transactions: Transactions, topic: str, output_topic: str) -> None:
     partition, group = TopicPartition(topic, 0), unique("group")
     async with joined(kit, group, topic) as first:
@@ -133,6 +135,7 @@ async def test_a_member_that_has_left_is_refused(kit: Kit, transactions: Transac
     assert await kit.read(output_topic) == []
 
 
+@pytest.mark.every_protocol
 async def test_an_older_snapshot_of_what_is_still_owned_commits_wholly_or_is_refused_wholly(
     kit: Kit, transactions: Transactions, wide_topic: str, group: str
 ) -> None:

@@ -22,7 +22,18 @@ AGAIN_S = 0.1
 REPEATED_AFTER_S = 60.0
 """librdkafka writes a line for every attempt to connect; one in this time says as much."""
 
-_OWNED = frozenset({"bootstrap.servers", "logger", "group.id", "transactional.id", "enable.auto.commit", "enable.idempotence"})
+_OWNED = frozenset(
+    {
+        "bootstrap.servers",
+        "logger",
+        "group.id",
+        "group.protocol",
+        "partition.assignment.strategy",
+        "transactional.id",
+        "enable.auto.commit",
+        "enable.idempotence",
+    }
+)
 """What a setting must not change: guarantees depend on it, or another setting is for it."""
 
 _MAX_LINES = 1000

@@ -27,6 +27,7 @@ from confluent_kafka import (
     TopicPartition as KafkaPartition,
 )
 
+from integration_fabric.backends.kafka.groups import GroupProtocol
 from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.messages.errors import Unavailable
 from integration_fabric.runtime.offsets import CommitMetadata
@@ -49,7 +50,9 @@ EAGER_FOR_S = 2.0
 COMMITTED_TIMEOUT_S = 0.5
 """A predecessor's open transaction blocks the answer; then the takeover ends it rather than wait for its timeout."""
 BUFFERED_HOLD_S = 1.0
-"""How long a hold keeps records here before it pauses the partitions: pausing throws away what was fetched."""
+"""How long a hold leaves partitions as they are before it pauses them."""
+FETCHED_KBYTES = 16_384
+"""Fetched ahead at the most, by the client; where a hold takes long, kept here (`OwnerThread._stow`)."""
 REVOKE_BOUND = timedelta(seconds=4)
 """How long a rebalance waits for the event loop, which itself takes 3 s at the most."""
 CLOSE_BOUND = timedelta(seconds=8)
@@ -70,6 +73,7 @@ class OwnerThread(Consumer):
         *,
         group: str,
         config: Mapping[str, Any],
+        protocol: GroupProtocol = GroupProtocol.CONSUMER,
         inquiry: KafkaInquiry | None = None,
         max_poll_interval: timedelta = timedelta(minutes=5),
     ) -> None:
@@ -77,20 +81,20 @@ class OwnerThread(Consumer):
 
         Args:
             group: The consumer group.
-            config: What all clients share (bootstrap, security, logger); with `group.protocol` classic, the classic protocol is used.
+            config: What all clients share (bootstrap, security, logger).
+            protocol: How the group shares its partitions out.
             inquiry: Knows the ids of topics; best shared by all subscribers of a worker.
             max_poll_interval: The broker's bound for a thread that hangs.
         """
-        self._group, self._inquiry = group, inquiry or KafkaInquiry(config)
+        self._group, self._inquiry, self._protocol = group, inquiry or KafkaInquiry(config), protocol
         self._config = {
-            "group.protocol": "consumer",
-            **config,
+            **protocol.configure(config),
             "group.id": group,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "max.poll.interval.ms": int(max_poll_interval.total_seconds() * 1000),
-            "queued.max.messages.kbytes": 16_384,
+            "queued.max.messages.kbytes": FETCHED_KBYTES,
             "max.partition.fetch.bytes": FETCH_BYTES,
             "fetch.wait.max.ms": 100,
         }
@@ -216,7 +220,8 @@ class OwnerThread(Consumer):
                 command = self._commands.get_nowait()
             except queue.Empty:
                 return
-            command.answer.set_exception(Unavailable(f"consumer of {self._group} has ended"))
+            if command.answer.set_running_or_notify_cancel():  # whoever asked may have stopped waiting
+                command.answer.set_exception(Unavailable(f"consumer of {self._group} has ended"))
 
     def _turn(self) -> None:
         self._obey()
@@ -224,28 +229,62 @@ class OwnerThread(Consumer):
         if self._held:
             self._turn_held(now)
             return
-        self._resume()
-        records, self._buffer = self._buffer, []
-        messages = self._consumer.consume(BATCH, 0)  # under load, one call that waits for the event loop's thread; each may take 5 ms
-        if not messages and not records:
-            first = self._consumer.poll(EAGER_TURN_S if now < self._eager_until else TURN_S)
-            messages = [first, *self._consumer.consume(BATCH, 0)] if first is not None else []
-        self._read(messages, records)
+        records = self._stowed()
+        if len(records) == BATCH:  # there may be more, and what comes now comes after it
+            self._poll_into_buffer()
+        else:
+            self._resume()
+            messages = self._consumer.consume(BATCH, 0)  # under load, one call that waits for the event loop's thread; each may take 5 ms
+            if not messages and not records:
+                first = self._consumer.poll(EAGER_TURN_S if now < self._eager_until else TURN_S)
+                messages = [first, *self._consumer.consume(BATCH, 0)] if first is not None else []
+            self._read(messages, records)
         self._look()
         if records:
             self._tell(self._listener.taken, records, self._snapshot)
+        if self._buffer:  # it comes faster than from a broker: let the event loop say when it has enough
+            heard = threading.Event()
+            self._tell(heard.set)
+            heard.wait(TURN_S)
 
     def _turn_held(self, now: float) -> None:
         """Stay a member: at first what still comes is kept here, a record a turn; then the partitions are paused."""
         if not self._paused and now - self._held_since > BUFFERED_HOLD_S:
-            self._consumer.pause(self._kafka(self._active()))
-            self._paused = True
+            self._stow()
         with suppress(queue.Empty):
             self._obey(self._commands.get(timeout=TURN_S))
+        self._poll_into_buffer()
+        self._look()
+
+    def _poll_into_buffer(self) -> None:
         message = self._consumer.poll(0)
         if message is not None:
             self._read((message,), self._buffer)
-        self._look()
+
+    def _stow(self) -> None:
+        """Pause the partitions, and keep here what was fetched of them.
+
+        Pausing throws away what the client holds: a subscriber that is held again and again, as its system is slow, would fetch
+        `FETCHED_KBYTES` anew each time. Partitions stay paused until what is kept here is handed out.
+        """
+        size_bytes = 0
+        while size_bytes < FETCHED_KBYTES * 1024 and (messages := self._consumer.consume(BATCH, 0)):
+            self._read(messages, self._buffer)
+            size_bytes += sum(map(len, messages))
+        self._consumer.pause(self._kafka(self._active()))
+        self._paused = True
+
+    def _stowed(self) -> list[Record]:
+        """What is handed out of it in this turn: no more than a batch, and nothing of what is held back."""
+        if not self._held_back:
+            handed, self._buffer = self._buffer[:BATCH], self._buffer[BATCH:]
+            return handed
+        handed, kept = [], []
+        for record in self._buffer:
+            is_free = len(handed) < BATCH and TopicPartition(record.topic, record.partition) not in self._held_back
+            (handed if is_free else kept).append(record)
+        self._buffer = kept
+        return handed
 
     def _resume(self) -> None:
         if self._paused:
@@ -326,11 +365,14 @@ class OwnerThread(Consumer):
     def _positions(self) -> dict[TopicPartition, int]:
         """Where the consumer stands; a partition that it has not begun to read stands where it was taken over."""
         found = self._consumer.position(self._kafka(list(self._epochs)))
-        return {
+        positions = {
             partition: at.offset if at.offset >= 0 else self._begun.get(partition, 0)
             for at in found
             if (partition := TopicPartition(at.topic, at.partition)) in self._epochs
         }
+        for record in reversed(self._buffer):
+            positions[TopicPartition(record.topic, record.partition)] = record.offset
+        return positions
 
     def _go(self, positions: Mapping[TopicPartition, int | None], epochs: Mapping[TopicPartition, int]) -> None:
         mine = {partition for partition, epoch in self._epochs.items() if epochs.get(partition) == epoch}
@@ -369,7 +411,7 @@ class OwnerThread(Consumer):
 
     def _on_assign(self, consumer: KafkaConsumer, found: list[KafkaPartition]) -> None:
         partitions = [TopicPartition(item.topic, item.partition) for item in found]
-        if self._config["group.protocol"] == "consumer" or self._cooperative():
+        if self._protocol.is_incremental:
             consumer.incremental_assign(found)
         else:
             consumer.assign(found)
@@ -412,15 +454,12 @@ class OwnerThread(Consumer):
 
     def _leave(self, consumer: KafkaConsumer, found: list[KafkaPartition]) -> None:
         try:
-            if self._config["group.protocol"] == "consumer" or self._cooperative():
+            if self._protocol.is_incremental:
                 consumer.incremental_unassign(found)
             else:
                 consumer.unassign()
         except KafkaException as error:
             self._tell(self._listener.failed, error)
-
-    def _cooperative(self) -> bool:
-        return self._config.get("partition.assignment.strategy") == "cooperative-sticky"
 
     def _tell(self, what: Callable[..., Any], *arguments: Any) -> None:
         if not self._loop.is_closed():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -38,6 +39,42 @@ _NOT_OURS = frozenset(
 )
 
 
+class _Thread:
+    """Makes calls one after the other. A daemon: one of an executor would keep the process from ending while a broker does not answer."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._is_begun = self._is_ended = False
+
+    def run(self, call: Callable[[], Any]) -> Future[Any]:
+        """Have it made. Raises RuntimeError after the end."""
+        if self._is_ended:
+            raise RuntimeError(f"{self._name} has ended")
+        if not self._is_begun:
+            self._is_begun = True
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        answer: Future[Any] = Future()
+        self._calls.put((call, answer))
+        return answer
+
+    def end(self) -> None:
+        """Make no call that has not begun."""
+        self._is_ended = True
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (item := self._calls.get()) is not None:
+            call, answer = item
+            if self._is_ended:
+                answer.cancel()
+            elif answer.set_running_or_notify_cancel():
+                try:
+                    answer.set_result(call())
+                except BaseException as error:  # noqa: BLE001  it belongs to whoever asked
+                    answer.set_exception(error)
+
+
 class KafkaTransactions(Transactions):
     """Implements `runtime.ports.Transactions` on confluent-kafka."""
 
@@ -50,7 +87,7 @@ class KafkaTransactions(Transactions):
         """
         self._id, self._config = transactional_id, dict(config)
         self._producer: Producer | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"transactions {transactional_id}")
+        self._thread = _Thread(f"transactions {transactional_id}")
 
     @property
     def transactional_id(self) -> str:
@@ -72,7 +109,7 @@ class KafkaTransactions(Transactions):
     async def close(self) -> None:
         """Let go of the producer; on a broker that is gone this hangs, so it is left to a daemon thread."""
         producer, self._producer = self._producer, None
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.end()
         if producer is None:
             return
         done = threading.Event()
@@ -85,7 +122,8 @@ class KafkaTransactions(Transactions):
         await asyncio.to_thread(done.wait, CLOSE_BOUND.total_seconds())
 
     async def _run(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        result: T = await asyncio.wrap_future(self._thread.run(call))
+        return result
 
     def _make(self, transactional_id: str) -> Producer:
         producer = Producer(
@@ -112,6 +150,9 @@ class KafkaTransactions(Transactions):
         self._make(transactional_id).close()
 
     def _commit(self, commit: Commit) -> None:
+        strangers = commit.offsets.keys() - commit.snapshot.epochs.keys()
+        if strangers:  # a broker would take them from a member that is alive, and from one that never joined
+            raise Refused(f"offsets of {sorted(strangers)} under a snapshot that does not own them")
         if self._producer is None:
             try:
                 self._start()

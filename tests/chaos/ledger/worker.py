@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -22,6 +22,7 @@ from confluent_kafka import Producer
 
 from integration_fabric.apps.worker import Worker, end_on_signals
 from integration_fabric.backends.kafka.client import client_configuration
+from integration_fabric.backends.kafka.groups import GroupProtocol
 from integration_fabric.backends.kafka.owner_thread import OwnerThread
 from integration_fabric.backends.kafka.publisher import KafkaPublisher
 from integration_fabric.backends.kafka.reader import KafkaReader
@@ -70,8 +71,7 @@ class Job:
     ledger_url: str
     ledger: str = "ledger"
     """Which of the vendor's; its subscribers are named after it."""
-    group: Mapping[str, str] = field(default_factory=dict)
-    """librdkafka's settings of the group's protocol."""
+    protocol: str = GroupProtocol.CONSUMER
     point: str = ""
     """Where it is gone."""
     count: int = 1
@@ -227,7 +227,6 @@ async def open_ledger_fabric(job: Job) -> AsyncIterator[LedgerFabric]:
     async with AsyncExitStack() as stack:
         ledger, point = System(job.ledger), Point(job)
         producing = client_configuration(job.bootstrap)
-        config = {**producing, **job.group}
         codec = make_codec(EmbeddedRegistry(producing))
         database = Database(job.store_url)
         await asyncio.to_thread(database.open)
@@ -246,7 +245,9 @@ async def open_ledger_fabric(job: Job) -> AsyncIterator[LedgerFabric]:
         def backing(subscriber: str) -> Backing:
             transactions = CrashingTransactions(transactional_id=f"{subscriber}-{uuid4().hex[:12]}", config=producing)
             transactions.point = point
-            return Backing(OwnerThread(group=subscriber, config=config), transactions, leases, codec, clock)
+            return Backing(
+                OwnerThread(group=subscriber, config=producing, protocol=GroupProtocol(job.protocol)), transactions, leases, codec, clock
+            )
 
         yield LedgerFabric(
             settings=Settings(),

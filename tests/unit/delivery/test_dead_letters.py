@@ -61,7 +61,8 @@ def test_nothing_that_can_stand_in_a_record_keeps_it_from_being_buried(
     view(stored(outgoing))
 
 
-def test_failing_fifty_times_makes_a_record_no_larger() -> None:
+def test_r24_failing_fifty_times_makes_a_record_no_larger() -> None:
+    """R24: headers are replaced, never appended, and each has a bound."""
     outgoing = bury(dead(record(), message="x" * 100_000, failure=FailureClass.DEFECT, attempts=100))
     size = sum(len(name) + len(value) for name, value in outgoing.headers)
     assert size < 8_000
@@ -69,6 +70,25 @@ def test_failing_fifty_times_makes_a_record_no_larger() -> None:
         outgoing = bury(dead(stored(outgoing), message="x" * 100_000, failure=FailureClass.DEFECT, attempts=100))
     assert sum(len(name) + len(value) for name, value in outgoing.headers) <= size + 20
     assert len({name for name, _ in outgoing.headers}) == len(outgoing.headers)
+
+
+def test_r24_what_a_record_came_with_it_keeps_however_often_it_fails() -> None:
+    """R24: ids, trace and schema ids stay as they were, and where the record stood is told of the latest place that it was taken from."""
+    came: Headers = [
+        ("ce_id", b"m-1"),
+        ("traceparent", b"00-aa-bb-01"),
+        ("__value_schema_id", b"\x01" * 17),
+        ("odd", b"\xff"),
+        ("odd", b"2"),
+    ]
+    outgoing = bury(dead(record(headers=came)))
+    for _ in range(3):
+        assert list(outgoing.headers[: len(came)]) == came
+        told = dict(outgoing.headers[len(came) :])
+        assert {name.removeprefix(PREFIX) for name in told} >= {"topic", "partition", "offset", "timestamp_ms", "subscriber", "attempts"}
+        assert {name.removeprefix(PREFIX) for name in told} >= {"first_failed_at", "last_failed_at", "class", "code", "message"}
+        outgoing = bury(dead(stored(outgoing)))
+    assert dict(outgoing.headers)[f"{PREFIX}topic"] == b"dlq.copier"
 
 
 def test_one_cause_has_one_fingerprint_whatever_varies() -> None:

@@ -161,7 +161,8 @@ async def test_the_same_record_again_puts_out_what_it_did_before(strategy: Strat
 
 
 @every_strategy
-async def test_the_same_message_from_another_record_puts_out_nothing(strategy: Strategy) -> None:
+async def test_r25_the_same_message_from_another_record_puts_out_nothing(strategy: Strategy) -> None:
+    """R25: what is published a second time changes nothing outside and puts nothing out."""
     desk = Desk(strategy)
     await handle(desk, offset=7)
     again = await handle(desk, offset=8)

@@ -169,8 +169,8 @@ async def test_an_output_that_breaks_its_schema_is_a_defect_of_this_message(code
     assert "aggregate_version" in result.dead_letter.message
 
 
-async def test_an_output_too_large_for_a_topic_is_a_defect_of_this_message(codec: Codec, clock: FakeClock) -> None:
-    """One that got into a transaction would poison everything in it."""
+async def test_r19_an_output_too_large_for_a_topic_is_a_defect_of_this_message(codec: Codec, clock: FakeClock) -> None:
+    """R19: it is a dead letter, and no transaction is wedged by it. One that got into a transaction would poison everything in it."""
 
     async def handle(delivery: Delivery) -> Outcome:
         return Applied((copy_of(delivery.envelope.body).model_copy(update={"name": "x" * MAX_OUTPUT_BYTES}),))

@@ -72,18 +72,28 @@ LanesMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=
 TestLanes = LanesMachine.TestCase
 
 
-def test_records_without_a_key_are_lanes_of_their_own() -> None:
+def test_r04_records_without_a_key_are_lanes_of_their_own() -> None:
+    """R04: without a key there is no order to keep."""
     first, second = record(PARTITIONS[0], 0, None), record(PARTITIONS[0], 1, None)
     assert lane_name(first) != lane_name(second)
 
 
-def test_equal_keys_of_other_topics_or_partitions_are_other_lanes() -> None:
+def test_r04_equal_keys_of_other_topics_or_partitions_are_other_lanes() -> None:
+    """R04: a lane is named by topic, partition and key."""
     names = {lane_name(record(partition, 0, b"x")) for partition in PARTITIONS}
     assert len(names) == len(PARTITIONS)
 
 
-def test_a_flight_of_an_older_epoch_is_waited_for() -> None:
-    """Revoked and regained while the handler of a key runs: the new delivery of that key waits for it."""
+def test_r04_keys_are_equal_by_their_bytes() -> None:
+    """R04: two records of one key have one lane, though their keys are two objects; an empty key is a key."""
+    first, second = record(PARTITIONS[0], 0, b"key"), record(PARTITIONS[0], 1, b"".join([b"k", b"ey"]))
+    assert first.key is not second.key
+    assert lane_name(first) == lane_name(second)
+    assert lane_name(record(PARTITIONS[0], 0, b"")) == lane_name(record(PARTITIONS[0], 1, b""))
+
+
+def test_r05_a_flight_of_an_older_epoch_is_waited_for() -> None:
+    """R05: revoked and regained while the handler of a key runs: the new delivery of that key waits for it."""
     lanes = Lanes()
     lanes.put(Taken(record(PARTITIONS[0], 0, b"x"), 1))
     flight = lanes.start()

@@ -33,8 +33,8 @@ async def test_one_bad_end_leaves_everything_put_out_once(codec: Codec, fault: F
     assert all(outcomes == ["applied"] for outcomes in bench.outcomes().values())
 
 
-async def test_what_was_aborted_is_committed_again_as_it_was(codec: Codec) -> None:
-    """The handler is not called a second time: its result is still there."""
+async def test_r19_what_was_aborted_is_committed_again_as_it_was(codec: Codec) -> None:
+    """R19: the handler is not called a second time: its result is still there."""
     calls = 0
 
     async def count(delivery: Delivery) -> None:
@@ -104,8 +104,8 @@ async def test_commits_are_few_under_load_and_quick_when_idle(codec: Codec) -> N
             assert bench.clock.monotonic_s() - began_s < 0.05
 
 
-async def test_memory_is_bounded_by_settings_not_by_the_backlog(codec: Codec) -> None:
-    """A backlog of 2,000 before slow handlers: no more is taken than the bound and one turn's batch."""
+async def test_r11_memory_is_bounded_by_settings_not_by_the_backlog(codec: Codec) -> None:
+    """R11: a backlog of 2,000 before slow handlers: no more is taken than the bound and one turn's batch."""
     most = 0
 
     async def handle(delivery: Delivery) -> None:
@@ -122,8 +122,8 @@ async def test_memory_is_bounded_by_settings_not_by_the_backlog(codec: Codec) ->
     assert len(bench.copies()) == 2000
 
 
-async def test_a_slow_key_does_not_let_results_pile_up_without_bound(codec: Codec) -> None:
-    """A map that has no room holds up what is done above a key that waits for its system; that must have an end, too (guarantee G6)."""
+async def test_r11_a_slow_key_does_not_let_results_pile_up_without_bound(codec: Codec) -> None:
+    """R11: a map that has no room holds up what is done above a key that waits for its system; that must have an end (guarantee G6)."""
     gate_s = 500.0
 
     async def handle(delivery: Delivery) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from bench import NAME, Bench, copier, tax_code
 
 from integration_fabric.messages.errors import DataProblem, Transient, Unavailable
@@ -54,8 +55,8 @@ async def test_whoever_takes_over_stands_still_at_the_same_place(codec: Codec) -
     assert len(bench.dead_letters()) == 1
 
 
-async def test_a_stop_that_kafka_does_not_confirm_is_void(codec: Codec) -> None:
-    """The worker dies after it wrote the stop and before it committed the dead letter: its successor handles the message again."""
+async def test_r23_a_stop_that_kafka_does_not_confirm_is_void(codec: Codec) -> None:
+    """R23: the worker dies after it wrote the stop and before it committed the dead letter: its successor handles the message again."""
     async with Bench(codec) as bench:
         bench.publish_many(("a",), 5)
         first = bench.start(copier(refuse_bad), latency_s=5)
@@ -88,7 +89,8 @@ async def test_a_dead_letter_without_a_key_blocks_nothing(codec: Codec) -> None:
     assert len(bench.dead_letters()) == 1
 
 
-async def test_bytes_that_are_no_message_are_kept_byte_for_byte_and_the_loop_goes_on(codec: Codec) -> None:
+async def test_r21_bytes_that_are_no_message_are_kept_byte_for_byte_and_the_loop_goes_on(codec: Codec) -> None:
+    """R21: records are decoded one by one, and what cannot be is a dead letter as it came."""
     poison = b"\x00\x00\x00\x00\x01\xff\xfe not avro \x00"
     async with Bench(codec) as bench:
         bench.append(b"\xff\x00key", poison, [("foreign", b"\x80\x81"), ("ce_id", b"poison-1")])
@@ -105,6 +107,19 @@ async def test_bytes_that_are_no_message_are_kept_byte_for_byte_and_the_loop_goe
     assert headers(first)["fabric_dlq_class"] == "undecodable"
     assert [other.value for other in others] == [b"", None, b"\x00\x00\x01\x00\x00unknown schema id"]
     assert bench.versions("good") == [0, 1]
+
+
+@pytest.mark.parametrize("value", [b"\x02", b"\x00\x00\x00\x00", b"12345"])
+async def test_r21_a_payload_whose_schema_id_stands_in_a_header_keeps_that_header(codec: Codec, value: bytes) -> None:
+    """R21: short payloads with ids in headers are not what is read here; the dead letter carries the header, or nobody could read it."""
+    schema = ("__value_schema_id", b"\x01" + bytes(range(16)))
+    async with Bench(codec) as bench:
+        bench.append(b"k", value, [schema])
+        async with bench.running(copier()):
+            await bench.until_committed()
+    (dead,) = bench.dead_letters()
+    assert dead.value == value
+    assert schema in (dead.headers or [])
 
 
 async def test_a_dead_letter_says_what_was_tried_and_when(codec: Codec) -> None:

@@ -143,8 +143,8 @@ async def test_drain_does_not_wait_for_a_lane_that_waits(codec: Codec) -> None:
     assert bench.dead_letters() == []
 
 
-async def test_drain_ends_when_transactions_do_not_come_through(codec: Codec) -> None:
-    """The broker aborts everything from now on: the worker ends all the same, and its successor does the work again."""
+async def test_r29_drain_ends_when_transactions_do_not_come_through(codec: Codec) -> None:
+    """R29: the broker aborts everything from now on: the worker ends all the same, and its successor does the work again."""
     async with Bench(codec) as bench:
         bench.publish(tax_code("a", 0))
         member = bench.start(copier(), bounds=Bounds(commit=timedelta(milliseconds=50)))
@@ -220,8 +220,8 @@ async def test_a_zombie_writes_nothing_to_sql(codec: Codec) -> None:
         await successor.drain()
 
 
-async def test_a_partition_that_is_lost_and_regained_goes_on(codec: Codec) -> None:
-    """Lost while a handler of a key runs: the new delivery of that key waits for the old flight, and its result alone counts."""
+async def test_r05_a_partition_that_is_lost_and_regained_goes_on(codec: Codec) -> None:
+    """R05: lost while a handler of a key runs: the new delivery of that key waits for the old flight, and its result alone counts."""
     active = 0
 
     async def handle(delivery: Delivery) -> None:
@@ -240,8 +240,8 @@ async def test_a_partition_that_is_lost_and_regained_goes_on(codec: Codec) -> No
     assert bench.versions("a") == [0, 1, 2]
 
 
-async def test_what_the_consumer_has_lost_is_not_committed_even_before_the_loop_hears_of_it(codec: Codec) -> None:
-    """The consumer's thread is ahead: a broker would take these offsets from a live member, whoever owns the partition by now."""
+async def test_r08_what_the_consumer_has_lost_is_not_committed_even_before_the_loop_hears_of_it(codec: Codec) -> None:
+    """R08: the consumer's thread is ahead: a broker would take these offsets from a live member, whoever owns the partition by now."""
     release = asyncio.Event()
 
     async def wait(delivery: Delivery) -> None:

@@ -75,8 +75,8 @@ async def test_a_takeover_keeps_the_map(codec: Codec) -> None:
     assert all(bench.versions(key) == [0] for key in KEYS)
 
 
-async def test_a_map_that_is_nearly_full_takes_only_what_closes_gaps(codec: Codec) -> None:
-    """Every other key is stuck until the gate opens; then all is done once, in order, and the partition takes everything again."""
+async def test_r11_a_map_that_is_nearly_full_takes_only_what_closes_gaps(codec: Codec) -> None:
+    """R11: every other key is stuck until the gate opens; then all is done once, in order, and the partition takes everything again."""
     is_open = False
     stuck = {f"k{number}" for number in range(0, 400, 2)}
 

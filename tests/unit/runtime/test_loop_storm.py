@@ -30,7 +30,8 @@ async def refuse(delivery: Delivery) -> None:
     await delivery.pause(0.01)
 
 
-async def test_too_many_in_a_row_stop_it_and_nothing_more_is_taken(codec: Codec) -> None:
+async def test_r23_too_many_in_a_row_stop_it_and_nothing_more_is_taken(codec: Codec) -> None:
+    """R23: so many dead letters one after the other stop the subscriber: it is not the messages."""
     async with Bench(codec) as bench:
         bench.publish(tax_code("good", 0))
         bench.publish_many(("bad",), 30)
@@ -61,7 +62,8 @@ async def test_bytes_that_are_no_message_count_and_so_do_messages_without_a_key(
                 assert 5 <= len(bench.dead_letters()) < 5 + stops.in_flight
 
 
-async def test_too_large_a_share_stops_it(codec: Codec) -> None:
+async def test_r23_too_large_a_share_stops_it(codec: Codec) -> None:
+    """R23: where too many fail, it is not the messages."""
     async with Bench(codec) as bench:
         for number in range(60):
             bench.publish(tax_code("good" if number % 4 == 0 else "bad", number))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from bench import NAME, Bench, copier, owned, tax_code
+from prometheus_client import REGISTRY
 
 from integration_fabric.runtime.ports import Codec, Stop
 from integration_fabric.runtime.records import TopicPartition
@@ -153,10 +154,18 @@ async def test_offsets_that_belong_to_another_store_stop_the_subscriber_with_a_r
         assert text
 
 
-async def test_metadata_that_something_else_wrote_means_from_the_committed_offset_on(codec: Codec) -> None:
+async def test_r10_metadata_that_something_else_wrote_means_from_the_committed_offset_on(codec: Codec) -> None:
+    """R10: it is passed over and counted."""
     async with Bench(codec) as bench:
         bench.publish_many(("a",), 4)
         bench.broker.commit_foreign(NAME, TAX_CODES, 2, "AgAAAAAAAAA=")
+        before = ignored()
         async with bench.running(copier()):
             await bench.until_committed()
+        assert ignored() == before + 1
     assert bench.versions("a") == [2, 3]
+
+
+def ignored() -> float:
+    """How often metadata was passed over, by its metric."""
+    return REGISTRY.get_sample_value("fabric_ignored_commit_metadata_total", {"subscriber": NAME}) or 0.0

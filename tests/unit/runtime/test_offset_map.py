@@ -32,7 +32,8 @@ def base_of(found: OffsetMap) -> int:
 @given(maps())
 @example(OffsetMap(7))
 @example(OffsetMap(2**63 - 1, (2**63 - 3,)))
-def test_it_comes_back_as_it_was_written(found: OffsetMap) -> None:
+def test_r10_it_comes_back_as_it_was_written(found: OffsetMap) -> None:
+    """R10: a map is read as it was written."""
     text = found.encode(10**9)
     assert text is not None
     assert text.isascii()
@@ -89,7 +90,8 @@ def test_what_something_else_wrote_is_nothing(foreign: str, base: int) -> None:
 
 
 @given(sampled_from("rbd"), binary(max_size=300), integers(0, 2**40))
-def test_any_bytes_are_a_map_that_makes_sense_or_none(way: str, body: bytes, base: int) -> None:
+def test_r10_any_bytes_are_a_map_that_makes_sense_or_none(way: str, body: bytes, base: int) -> None:
+    """R10: reading never raises, whatever the bytes."""
     found = decode(way + base64.urlsafe_b64encode(body).rstrip(b"=").decode(), base)
     if found is not None:
         assert found.open[0] == base
@@ -99,6 +101,7 @@ def test_any_bytes_are_a_map_that_makes_sense_or_none(way: str, body: bytes, bas
         assert again is None or decode(again, base) == found
 
 
-def test_a_map_of_a_billion_holes_is_not_made() -> None:
+def test_r10_a_map_of_a_billion_holes_is_not_made() -> None:
+    """R10: reading holds no more than its bound."""
     body = bytes([0x80, 0x94, 0xEB, 0xDC, 0x03, 1])  # a run of 10**9, then one that is done
     assert decode("r" + base64.urlsafe_b64encode(body).rstrip(b"=").decode(), 0) is None

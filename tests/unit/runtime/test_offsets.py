@@ -7,7 +7,7 @@ from zlib import crc32
 
 import pytest
 from hypothesis import example, given, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from hypothesis.strategies import binary, builds, integers, sampled_from, text
 
 from integration_fabric.runtime.offset_map import decode
@@ -119,8 +119,9 @@ class ProgressMachine(RuleBasedStateMachine):
         assert (self.base, self.text) == (self.topic[-1] + 1, "")
 
 
-ProgressMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
-TestProgress = ProgressMachine.TestCase
+def test_r07_what_is_committed_says_exactly_what_is_done_wherever_a_worker_dies() -> None:
+    """R07: base, frontier and open offsets come from one moment, so what is not in the map contains all that is unfinished."""
+    run_state_machine_as_test(ProgressMachine, settings=settings(max_examples=300, stateful_step_count=50, deadline=None))
 
 
 def test_what_is_not_open_cannot_be_completed() -> None:
@@ -142,13 +143,15 @@ def test_metadata_comes_back_as_it_was_written(metadata: CommitMetadata) -> None
 
 
 @given(kept)
-def test_metadata_fits_what_a_broker_takes(metadata: CommitMetadata) -> None:
+def test_r10_metadata_fits_what_a_broker_takes(metadata: CommitMetadata) -> None:
+    """R10: 4,095 ASCII characters at the most."""
     assert metadata.encode().isascii()
     assert len(metadata.encode()) <= MAX_METADATA_CHARS
 
 
 @given(kept)
-def test_the_nul_that_the_client_library_appends_is_passed_over(metadata: CommitMetadata) -> None:
+def test_r10_the_nul_that_the_client_library_appends_is_passed_over(metadata: CommitMetadata) -> None:
+    """R10: confluent-kafka commits one character more."""
     assert CommitMetadata.decode(metadata.encode() + "\x00") == metadata
 
 
@@ -162,8 +165,8 @@ def test_the_nul_that_the_client_library_appends_is_passed_over(metadata: Commit
 @example("NONE")
 @example("\ud800")
 @example("AgAAAYx" * 20)
-def test_what_others_wrote_is_nothing_of_ours(foreign: str) -> None:
-    """Random texts, and what Kafka Streams and the parallel consumer write."""
+def test_r10_what_others_wrote_is_nothing_of_ours(foreign: str) -> None:
+    """R10: random texts, and what Kafka Streams and the parallel consumer write."""
     assert CommitMetadata.decode(foreign) is None
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 from integration_fabric.backends.avro.codec import AvroCodec, UnknownSchema
 from integration_fabric.backends.registry.memory import MemoryRegistry
+from integration_fabric.governance.ports import subject_of
 from integration_fabric.messages.base import Message
 from integration_fabric.messages.errors import ContractBroken, Unavailable, Undecodable
 from integration_fabric.messages.fabric import Activity, ProcessChanged
@@ -128,7 +129,8 @@ class _Registry(MemoryRegistry):
         return super().schema(schema_id)
 
 
-def test_an_id_is_learnt_once_and_then_the_registry_is_not_needed(codec: AvroCodec, registry: MemoryRegistry) -> None:
+def test_r27_an_id_is_learnt_once_and_then_the_registry_is_not_needed(codec: AvroCodec, registry: MemoryRegistry) -> None:
+    """R27: an outage of the registry does not matter once a codec is warm."""
     value = codec.encode(order_booked())
     schema_id = int.from_bytes(value[1:5], "big")
     other = _Registry()
@@ -148,7 +150,23 @@ def test_an_id_is_learnt_once_and_then_the_registry_is_not_needed(codec: AvroCod
     assert other.looked_up == 1
 
 
-def test_an_id_that_the_registry_does_not_know_is_undecodable_and_a_registry_that_is_down_is_not() -> None:
+def test_r27_a_decoder_is_made_once_for_each_schema_that_a_type_was_written_with(registry: MemoryRegistry) -> None:
+    """R27: what is slow happens once for each pair of schemas, and subjects follow from topics, whatever a client's default is."""
+    codec = AvroCodec(registry)
+    codec.prepare([OrderBooked, CreateOrder])
+    values = [codec.encode(order_booked()), codec.encode(create_order())]
+    for value, kind in zip(values * 3, (OrderBooked, CreateOrder) * 3, strict=True):
+        codec.decode(value, kind)
+    made = dict(codec._decoders)
+    assert len(made) == 2
+    for value, kind in zip(values * 3, (OrderBooked, CreateOrder) * 3, strict=True):
+        codec.decode(value, kind)
+    assert codec._decoders == made
+    assert subject_of(OrderBooked) == "erp.order-booked.v1-value"
+
+
+def test_r21_an_id_that_the_registry_does_not_know_is_undecodable_and_a_registry_that_is_down_is_not() -> None:
+    """R21: the one is a dead letter, the other is waited for."""
     registry = _Registry()
     codec = AvroCodec(registry)
     with pytest.raises(Undecodable, match="schema id 12345 is not at the registry"):

@@ -17,7 +17,10 @@ def test_security_settings_pass_through() -> None:
     assert configuration.items() >= {**security, "bootstrap.servers": "a:9092,b:9092", "logger": LOGGER}.items()
 
 
-@pytest.mark.parametrize("key", ["bootstrap.servers", "group.id", "transactional.id", "enable.auto.commit", "enable.idempotence", "logger"])
+OURS = ("bootstrap.servers", "group.id", "group.protocol", "transactional.id", "enable.auto.commit", "enable.idempotence", "logger")
+
+
+@pytest.mark.parametrize("key", OURS)
 def test_what_guarantees_depend_on_cannot_be_set(key: str) -> None:
     with pytest.raises(UsageProblem, match=f"FABRIC_KAFKA__SECURITY: {key} cannot be set here"):
         client_configuration("a:9092", security={key: "x"})
