@@ -279,7 +279,8 @@ class OwnerThread(Consumer):
         if not self._held_back:
             handed, self._buffer = self._buffer[:BATCH], self._buffer[BATCH:]
             return handed
-        handed, kept = [], []
+        handed: list[Record] = []
+        kept: list[Record] = []
         for record in self._buffer:
             is_free = len(handed) < BATCH and TopicPartition(record.topic, record.partition) not in self._held_back
             (handed if is_free else kept).append(record)

@@ -245,9 +245,8 @@ async def open_ledger_fabric(job: Job) -> AsyncIterator[LedgerFabric]:
         def backing(subscriber: str) -> Backing:
             transactions = CrashingTransactions(transactional_id=f"{subscriber}-{uuid4().hex[:12]}", config=producing)
             transactions.point = point
-            return Backing(
-                OwnerThread(group=subscriber, config=producing, protocol=GroupProtocol(job.protocol)), transactions, leases, codec, clock
-            )
+            consumer = OwnerThread(group=subscriber, config=producing, protocol=GroupProtocol(job.protocol))
+            return Backing(consumer, transactions, leases, codec, clock)
 
         yield LedgerFabric(
             settings=Settings(),
