@@ -277,8 +277,8 @@ class OwnerThread(Consumer):
     def _stowed(self) -> list[Record]:
         """What is handed out of it in this turn: no more than a batch, and nothing of what is held back."""
         if not self._held_back:
-            handed, self._buffer = self._buffer[:BATCH], self._buffer[BATCH:]
-            return handed
+            batch, self._buffer = self._buffer[:BATCH], self._buffer[BATCH:]
+            return batch
         handed: list[Record] = []
         kept: list[Record] = []
         for record in self._buffer:

@@ -13,7 +13,7 @@ from integration_fabric.connector_kit import http_client as client_module
 from integration_fabric.connector_kit.http_client import HttpClient, http_client
 from integration_fabric.messages.errors import BadCredential, FabricError, Throttled, Transient, Unavailable, UnknownOutcome, VendorDrift
 
-WITHIN = timedelta(seconds=0.2)
+WITHIN = timedelta(seconds=0.5)
 
 
 @pytest.fixture
