@@ -5,11 +5,13 @@ What happens is drawn from a seed: `MACHINE_SEED=7 MACHINE_ROUNDS=50 python -m p
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from broker_kit import KafkaKit
@@ -24,6 +26,7 @@ from integration_fabric.backends.memory.transactions import Fault
 from integration_fabric.delivery import effects
 from integration_fabric.delivery.strategies import Strategy
 from integration_fabric.runtime.ports import Codec
+from integration_fabric.runtime.takeover import ForeignStore
 
 pytestmark = pytest.mark.kafka
 
@@ -119,3 +122,22 @@ async def test_reading_what_is_not_committed_is_noticed(
         stage.start()
         with pytest.raises(AssertionError, match="was never published"):
             await stage.rest()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_another_store_than_the_one_that_offsets_were_committed_with_is_refused(
+    codec: Codec, kafka_bootstrap: str, database_url: str, tmp_path: Path
+) -> None:
+    """Its file was swapped, or its address changed: what was done is not known there (test 10)."""
+    async with real_stage(kafka_bootstrap, database_url, World(), codec) as stage:
+        stage.start()
+        await stage.publish("a", 0)
+        await stage.rest()
+        for worker in stage.alive:
+            worker.crash()
+        await stage.publish("a", 0)
+        with open_database(f"sqlite:///{tmp_path}/another.sqlite") as another:
+            stage.database = another
+            with pytest.raises(ForeignStore, match="committed with store"):
+                await asyncio.wait_for(stage.start().task, 30)
+        assert len(stage.destination.landed) == 1
