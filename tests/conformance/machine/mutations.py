@@ -329,7 +329,12 @@ MUTATIONS: Sequence[Mutation] = (
     ),
     Mutation("a lease is taken whatever its epoch", "A4", _set(MemoryLeases, "_take", _raise_always)),
     Mutation("another store is not noticed", "A4", _set(Standing, "check", lambda *_: None)),
-    Mutation("stops that Kafka does not confirm stay", "A5", _set(MemoryLeases, "_first_stop", _first_stop_of_all), {**CALLS, **STOPS}),
+    Mutation(
+        "stops that Kafka does not confirm stay",
+        "A5",
+        _set(MemoryLeases, "_first_stop", _first_stop_of_all),
+        {**CALLS, **STOPS, "map_chars": 3900},
+    ),
     Mutation("stops are not read", "A5", _set(MemoryLeases, "stops", _no_stops), {**CALLS, **STOPS}),
     Mutation("SQL asks for no fence", "B", _set(MemoryStore, "hold_fence", lambda *_: None), CALLS),
     Mutation("who is fenced goes on", "B", _set(SubscriberLoop, "_retake", lambda *_: None)),
