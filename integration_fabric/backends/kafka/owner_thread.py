@@ -270,10 +270,11 @@ class OwnerThread(Consumer):
 
     def _stowed(self) -> list[Record]:
         """What is handed out of it in this turn: no more than a batch, and nothing of what is held back."""
+        handed: list[Record] = []
+        kept: list[Record] = []
         if not self._held_back:
             handed, self._buffer = self._buffer[:BATCH], self._buffer[BATCH:]
             return handed
-        handed, kept = [], []
         for record in self._buffer:
             is_free = len(handed) < BATCH and TopicPartition(record.topic, record.partition) not in self._held_back
             (handed if is_free else kept).append(record)
