@@ -222,7 +222,7 @@ class SubscriberLoop(Listener):
         draining = asyncio.create_task(self._drained())
         try:
             await self._transactions.start()
-            await self._consumer.start(topics, self, name=self._transactions.transactional_id)
+            await self._consumer.start(topics, self)
             LOG.started(self.name, topics=topics, in_flight=self._running.policy.in_flight)
             if self.state is LoopState.STARTING:
                 self.state = self._at_work()
@@ -282,7 +282,7 @@ class SubscriberLoop(Listener):
         # the commit loop lives until the consumer has left: `revoked`, which leaving calls, commits through it
         await self._consumer.close()
         await self._transactions.close()
-        everything = (*tasks, *self._takeovers, *self._last_commits, *self._takeover.endings)
+        everything = (*tasks, *self._takeovers, *self._last_commits)
         for task in everything:
             task.cancel()
         await asyncio.gather(*everything, return_exceptions=True)

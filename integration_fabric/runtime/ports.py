@@ -164,12 +164,8 @@ class Listener(Protocol):
 class Consumer(Protocol):
     """One member of one group. Its calls go to the thread that owns it; none blocks the event loop."""
 
-    async def start(self, topics: Sequence[str], listener: Listener, *, name: str = "") -> None:
-        """Subscribe, by this name. Raises Unavailable where the broker does not answer, UsageProblem where a topic is not there."""
-        ...
-
-    async def members(self) -> Collection[str]:
-        """The names of those who are in the group now; who was killed is in it until its session ends. Raises Unreachable."""
+    async def start(self, topics: Sequence[str], listener: Listener) -> None:
+        """Subscribe. Raises Unavailable where the broker does not answer, UsageProblem where a topic is not there."""
         ...
 
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from integration_fabric.messages.errors import FabricError
@@ -58,8 +57,6 @@ class Takeover:
         """Join what it needs; `transaction` is held while the producer has a transaction open, `map_chars` is the room for offset maps."""
         self._subscriber, self._transaction, self._map_chars = subscriber, transaction, map_chars
         self._consumer, self._transactions, self._leases = backing.consumer, backing.transactions, backing.leases
-        self.endings: set[asyncio.Task[None]] = set()
-        """Of transactions that predecessors have left open."""
 
     async def run(self, owned: Sequence[Owned]) -> bool:
         """Take them over, all in one transaction.
@@ -81,23 +78,7 @@ class Takeover:
         if not all(await self._leases.take(self._subscriber, taken, self._transactions.transactional_id)):
             return False
         await self._settle(owned, taken, standings)
-        self._end_what_is_left({lease.owner for standing in standings.values() if (lease := standing.lease) is not None})
         return True
-
-    def _end_what_is_left(self, owners: set[str]) -> None:
-        """In the meantime, as nothing of ours waits for it: an open transaction hides what everybody else puts out behind it."""
-        others = owners - {self._transactions.transactional_id}
-        if others:
-            task = asyncio.create_task(self._end_transactions(others))
-            self.endings.add(task)
-            task.add_done_callback(self.endings.discard)
-
-    async def _end_transactions(self, owners: set[str]) -> None:
-        """Of those who are gone; who lives ends its own, and would lose all its partitions."""
-        with suppress(FabricError):  # the broker does it itself after a while
-            gone = owners - set(await self._consumer.members())
-            for owner in sorted(gone):
-                await self._transactions.fence(owner)
 
     async def _standings(self, owned: Sequence[Owned]) -> dict[TopicPartition, Standing]:
         partitions = [item.partition for item in owned]

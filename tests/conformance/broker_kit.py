@@ -319,11 +319,11 @@ class Member:
 
 @asynccontextmanager
 async def joined(
-    kit: Kit, group: str, *topics: str, revoked: Callable[[Sequence[TopicPartition]], Awaitable[None]] | None = None, name: str = ""
+    kit: Kit, group: str, *topics: str, revoked: Callable[[Sequence[TopicPartition]], Awaitable[None]] | None = None
 ) -> AsyncIterator[Member]:
     """A member of a group, which leaves at the end."""
     member = Member(kit.consumer(group), Recorder(revoked))
-    await member.consumer.start(topics, member.listener, name=name)
+    await member.consumer.start(topics, member.listener)
     try:
         yield member
     finally:

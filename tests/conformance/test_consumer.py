@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from broker_kit import LOOK_S, PATIENCE_S, Kit, Member, joined, offsets, outgoing, unique, until
+from broker_kit import Kit, joined, offsets, outgoing, unique, until
 
 from integration_fabric.messages.errors import UsageProblem
 from integration_fabric.runtime.offsets import MAX_METADATA_CHARS, CommitMetadata
@@ -151,19 +151,6 @@ async def test_leaving_hands_over_and_is_quick(kit: Kit, topic: str, group: str)
             assert leaving.listener.told[-2:] == [("revoking", (partition,)), ("revoked", (partition,))]
             async with asyncio.timeout(5):
                 await heir.owns(partition)
-
-
-async def test_members_are_known_by_name_until_they_leave(kit: Kit, topic: str, group: str) -> None:
-    async with joined(kit, group, topic, name="first") as first, joined(kit, group, topic, name="second") as second:
-        await until_members(first, {"first", "second"})
-        await second.consumer.close()
-        await until_members(first, {"first"})
-
-
-async def until_members(member: Member, names: set[str]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while set(await member.consumer.members()) != names:
-            await asyncio.sleep(LOOK_S)
 
 
 async def test_leaving_is_bounded_though_the_listener_hangs(kit: Kit, topic: str, group: str) -> None:

@@ -101,14 +101,6 @@ class KafkaInquiry:
         except (KafkaException, FutureTimeoutError) as error:
             raise Unreachable(f"ends of partitions: {error}") from error
 
-    def members(self, group: str) -> frozenset[str]:
-        """The client ids of those who are in a group now. Raises Unreachable."""
-        try:
-            (answer,) = self.client.describe_consumer_groups([group], request_timeout=self._within_s).values()
-            return frozenset(member.client_id for member in answer.result(self._within_s).members)
-        except (KafkaException, FutureTimeoutError) as error:
-            raise Unreachable(f"members of {group}: {error}") from error
-
     def broker_setting(self, name: str) -> str | None:
         """What a broker says of one of its settings; None where it does not know it, or may not say. Raises Unreachable."""
         try:

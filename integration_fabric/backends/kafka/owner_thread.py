@@ -117,21 +117,15 @@ class OwnerThread(Consumer):
 
     # -- called on the event loop
 
-    async def start(self, topics: Sequence[str], listener: Listener, *, name: str = "") -> None:
-        """Subscribe, in a thread of its own; the broker knows the name as the client's id."""
+    async def start(self, topics: Sequence[str], listener: Listener) -> None:
+        """Subscribe, in a thread of its own."""
         loop = asyncio.get_running_loop()
-        if name:
-            self._config["client.id"] = name
         self._topic_ids = await asyncio.to_thread(self._inquiry.topic_ids, topics)
         self._listener, self._loop = listener, loop
         ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._main, args=(list(topics), ready), name=f"consumer {self._group}", daemon=True)
         self._thread.start()
         await asyncio.wrap_future(ready)
-
-    async def members(self) -> Collection[str]:
-        """The names of those who are in the group now."""
-        return await asyncio.to_thread(self._inquiry.members, self._group)
 
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
         """What is committed, or the reset position."""

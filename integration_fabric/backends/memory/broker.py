@@ -49,7 +49,6 @@ class _Topic:
 class _Member:
     epoch: int
     topics: tuple[str, ...]
-    name: str
     owned: set[TopicPartition] = field(default_factory=set)
 
 
@@ -166,12 +165,12 @@ class MemoryBroker:
 
     # -- groups
 
-    def join(self, group: str, topics: Sequence[str], name: str = "") -> str:
-        """Add a member by a name of its own; every member's share changes. Returns its id."""
+    def join(self, group: str, topics: Sequence[str]) -> str:
+        """Add a member; every member's share changes. Returns its name."""
         found = self._group(group)
         member = f"{group}-{next(found.numbers)}"
         found.epoch += 1
-        found.members[member] = _Member(found.epoch, tuple(topics), name)
+        found.members[member] = _Member(found.epoch, tuple(topics))
         self._wake()
         return member
 
@@ -181,10 +180,6 @@ class MemoryBroker:
         if found.members.pop(member, None) is not None:
             found.epoch += 1
             self._wake()
-
-    def members(self, group: str) -> list[str]:
-        """The names of all."""
-        return [member.name for member in self._group(group).members.values()]
 
     def is_member(self, group: str, member: str) -> bool:
         """Whether the group knows it."""

@@ -35,7 +35,6 @@ class MemoryConsumer(Consumer):
         """
         self._broker, self._group, self._batch, self._revoke_bound = broker, group, batch, revoke_bound
         self._topics: tuple[str, ...] = ()
-        self._name = ""
         self._topic_ids: Mapping[str, str] = {}
         self._listener: Listener | None = None
         self._member, self._member_epoch = "", 0
@@ -55,17 +54,13 @@ class MemoryConsumer(Consumer):
         self._task: asyncio.Task[None] | None = None
         self._unwatch: Callable[[], None] = lambda: None
 
-    async def start(self, topics: Sequence[str], listener: Listener, *, name: str = "") -> None:
+    async def start(self, topics: Sequence[str], listener: Listener) -> None:
         """Join the group. Raises UsageProblem where a topic is not there."""
-        self._topics, self._listener, self._name = tuple(topics), listener, name
+        self._topics, self._listener = tuple(topics), listener
         self._topic_ids = self._broker.topic_ids(topics)
         self._unwatch = self._broker.watch(self)
-        self._member = self._broker.join(self._group, self._topics, self._name)
+        self._member = self._broker.join(self._group, self._topics)
         self._task = asyncio.create_task(self._main(), name=f"consumer {self._group}")
-
-    async def members(self) -> Collection[str]:
-        """The names of those who are in the group now."""
-        return self._broker.members(self._group)
 
     async def committed(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
         """What is committed, or the reset position."""
@@ -231,7 +226,7 @@ class MemoryConsumer(Consumer):
         if gone:
             self._tell(self._listener.lost, gone)
         self._member_epoch = 0
-        self._member = self._broker.join(self._group, self._topics, self._name)
+        self._member = self._broker.join(self._group, self._topics)
 
     async def _revoke(self, partitions: Sequence[TopicPartition]) -> None:
         assert self._listener is not None

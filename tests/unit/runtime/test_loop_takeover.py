@@ -50,32 +50,6 @@ async def test_a_predecessor_that_died_inside_its_transaction_is_ended(codec: Co
     assert (bench.versions("a"), bench.versions("b")) == ([0, 1], [0])
 
 
-async def test_what_a_predecessor_that_is_gone_has_left_open_is_ended_though_nothing_of_ours_waits_for_it(codec: Codec) -> None:
-    """Its outputs hide what others put out behind them."""
-    async with Bench(codec) as bench:
-        first = bench.start(copier())
-        await bench.until(lambda: owned(first))
-        await first.kill()
-        name = first.transactions.transactional_id
-        began = bench.broker.producer_epoch(name)
-        async with bench.running(copier()) as second:
-            await bench.until(lambda: owned(second))
-            await bench.until(lambda: bench.broker.producer_epoch(name) > began, within_s=10)
-
-
-async def test_a_predecessor_that_lives_keeps_its_producer(codec: Codec) -> None:
-    """It has handed over one of two partitions, and goes on with the other."""
-    async with Bench(codec, partitions=2) as bench, bench.running(copier()) as first:
-        await bench.until(lambda: len(owned(first)) == 2)
-        began = bench.broker.producer_epoch(first.transactions.transactional_id)
-        async with bench.running(copier()) as second:
-            await bench.until(lambda: owned(first) and owned(second))
-            bench.publish_many(KEYS, 2)
-            await bench.until_committed()
-            await bench.until(lambda: not second.loop._takeover.endings)
-        assert bench.broker.producer_epoch(first.transactions.transactional_id) == began
-
-
 async def test_a_store_that_is_away_for_an_hour_during_the_takeover_is_waited_for(codec: Codec) -> None:
     """Some thousand attempts later it is back, and the partition is taken over."""
     async with Bench(codec) as bench:
