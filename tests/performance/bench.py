@@ -1,6 +1,7 @@
 """`make bench`: the fabric beside a raw loop, Quix Streams, FastStream, Faust and the Parallel Consumer, on one Kafka of its own.
 
-One process at a time, in rounds that are interleaved. Ends with 2 where somebody could not take part.
+One process at a time, in rounds that are interleaved. Ends with 2 where somebody could not take part. What it prints stands in a JSON
+document, as Markdown beside it, and as a picture.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from integration_fabric.runtime.clock import SystemClock
 from tests.performance import chart, downstream, filling
 from tests.performance.contenders import CONTENDERS, ROOT
 from tests.performance.race import Contest
-from tests.performance.report import as_json, make_table
+from tests.performance.report import as_json, as_markdown, make_table
 from tests.performance.trials import CURVES, DISCIPLINES, Discipline, Log
 
 DEFAULT_EVENTS = 300_000
@@ -66,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _tell(contest: Contest, disciplines: Sequence[Discipline], ran_on: Mapping[str, Any], options: argparse.Namespace) -> None:
-    rows = contest.rows(disciplines)
-    Console(width=max(190, Console().width)).print(make_table(rows, [contender.name for contender in CONTENDERS]))
+    rows, names = contest.rows(disciplines), [contender.name for contender in CONTENDERS]
+    Console(width=max(190, Console().width)).print(make_table(rows, names))
     document = as_json(rows, contest.missing, ran_on)
     path: Path = options.json or ROOT / ".fabric" / "bench" / f"{SystemClock().now():%Y%m%dT%H%M%SZ}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +78,7 @@ def _tell(contest: Contest, disciplines: Sequence[Discipline], ran_on: Mapping[s
         picture = path.with_suffix(".svg")
         picture.write_text(chart.draw(by_in_flight, by_latency))
         _people.print(f"drawn in {picture}")
+    path.with_suffix(".md").write_text(as_markdown(rows, names))
     path.write_text(json.dumps(document, indent=2) + "\n")
     _people.print(f"written to {path}")
     for why in contest.missing.values():

@@ -164,6 +164,19 @@ def _variants(figures: Figures) -> str:
     return "\n".join(f"{name}: {figure}" for name, figure in figures.items())
 
 
+def as_markdown(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """The table for the README."""
+    lines = [f"| | work | {' | '.join(names)} | aim |", "|---" * (len(names) + 3) + "|"]
+    for row in rows:
+        if row.is_race:
+            cells = [str(row.figures.get(name, "")) for name in names]
+        else:
+            cells = ["; ".join(f"{name} {figure}" for name, figure in row.figures.items()), *["" for _ in names[1:]]]
+        aims = "; ".join(str(verdict) for verdict in row.verdicts())
+        lines.append(f"| {row.number} | {row.title} | {' | '.join(cells)} | {aims} |")
+    return "\n".join(lines) + "\n"
+
+
 def as_json(rows: Sequence[Row], missing: Mapping[str, str], machine: Mapping[str, Any]) -> dict[str, Any]:
     """The document for tools.
 

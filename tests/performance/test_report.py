@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.performance.contest import Answer
-from tests.performance.report import FLOOR, LIMIT, OURS, Aim, AtMost, Figure, Row, Unit, as_json, make_table, memory, rate
+from tests.performance.report import FLOOR, LIMIT, OURS, Aim, AtMost, Figure, Row, Unit, as_json, as_markdown, make_table, memory, rate
 
 AIMS = (Aim(FLOOR, 0.8), Aim("Quix Streams", 1.2))
 
@@ -93,6 +93,18 @@ def test_variants_of_ours_stand_in_our_column() -> None:
     text = shown(row({"drained": Figure((0.5,), Unit.S), "killed": Figure((6.25,), Unit.S)}, is_race=False))
     assert "drained: 0.50 s" in text
     assert "killed: 6.25 s" in text
+
+
+def test_the_table_for_the_readme_has_a_cell_for_everybody() -> None:
+    race = row({OURS: figure(90), FLOOR: figure(100)}, Aim(FLOOR, 0.8))
+    own = row({"drained": Figure((0.5,), Unit.S)}, AtMost(1.0, "drained"), is_race=False)
+    heading, rule, *written = as_markdown([race, own], [OURS, FLOOR, "Faust"]).splitlines()
+    assert heading == "| | work | fabric | raw loop | Faust | aim |"
+    assert [line.count("|") for line in (rule, *written)] == [heading.count("|")] * 3
+    assert written == [
+        "| P2 | pipe | 90/s | 100/s |  | ≥ 0.8 x raw loop: met (0.90) |",
+        "| P2 | pipe | drained 0.50 s |  |  | drained ≤ 1 s: met (0.50 s) |",
+    ]
 
 
 def test_the_document_is_json_with_all_columns() -> None:
