@@ -6,7 +6,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from integration_fabric.local.settings import LocalSettings
@@ -44,7 +43,9 @@ class Contest:
     answers: dict[Trial, dict[str, list[Answer]]] = field(default_factory=dict)
     handovers: Figures = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    """Who could not take part, and why."""
+    """Who or what could not take part, and why."""
+    failed: set[tuple[Trial, str]] = field(default_factory=set)
+    """Who gave no answer at what, and is not asked again."""
     commands: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def fill(self, disciplines: Sequence[Discipline]) -> None:
@@ -112,14 +113,15 @@ class Contest:
     def _race(self, trial: Trial, contenders: Sequence[Contender], number: int, told: str) -> None:
         found = self.answers.setdefault(trial, defaultdict(list))
         for contender in contenders:
-            if contender.is_asked(trial, number) and contender.name not in self.missing and len(found[contender.name]) < number:
+            is_out = contender.name in self.missing or (trial, contender.name) in self.failed
+            if contender.is_asked(trial, number) and not is_out and len(found[contender.name]) < number:
                 self._measure_one(trial, contender, found[contender.name], told)
         for name in [name for name, answers in found.items() if not answers]:
             del found[name]
 
     def _measure_one(self, trial: Trial, contender: Contender, answers: list[Answer], told: str) -> None:
-        store = self.stores.get(trial.log, partial(str, ""))() if trial.log is not Log.OFF else ""
-        if trial.log is not Log.OFF and not store:
+        new_store = self.stores.get(trial.log)
+        if trial.log is not Log.OFF and new_store is None:
             return
         task = Task(
             self.bootstrap,
@@ -128,15 +130,20 @@ class Contest:
             trial.topic,
             latency_ms=trial.latency_ms,
             in_flight=trial.in_flight,
-            store=store,
+            store=new_store() if new_store else "",
             downstream=self.downstream if trial.over_http else "",
             whole_worker=trial.whole_worker,
         )
         try:
-            answer = run(contender, task, command=self._command(contender), log=self.folder / "contender.log")
+            command = self._command(contender)
         except Failed as failure:
-            self.missing[contender.name] = str(failure)
-            self.tell(f"bench: {failure}")
+            self._without(contender.name, failure)
+            return
+        try:
+            answer = run(contender, task, command=command, log=self.folder / "contender.log")
+        except Failed as failure:
+            self.failed.add((trial, contender.name))
+            self._without(f"{contender.name}, {trial.work}", failure)
             return
         answers.append(answer)
         waits = f", {trial.latency_ms:g} ms x {trial.in_flight}" if trial.latency_ms else ""
@@ -144,14 +151,18 @@ class Contest:
         self.tell(f"{told}{waits}: {contender.name}: {answer.rate:,.0f}/s in {answer.seconds:.1f} s{memory_used}")
 
     def _command(self, contender: Contender) -> Sequence[str]:
-        if contender.name not in self.commands:
+        found = self.commands.get(contender.name)
+        if found is None:
             cache_dir = LocalSettings().cache_dir
-            self.commands[contender.name] = homes.command(contender, cache_dir=cache_dir, folder=self.folder, tell=self.tell)
-        return self.commands[contender.name]
+            found = self.commands[contender.name] = homes.command(contender, cache_dir=cache_dir, folder=self.folder, tell=self.tell)
+        return found
 
     def _hand_over(self) -> None:
         try:
             self.handovers = asyncio.run(handover.measure(self.bootstrap, self.folder, self.rounds, self.tell))
         except Failed as failure:
-            self.missing["P11"] = str(failure)
-            self.tell(f"bench: {failure}")
+            self._without("P11", failure)
+
+    def _without(self, what: str, failure: Failed) -> None:
+        self.missing[what] = str(failure)
+        self.tell(f"bench: {failure}")
