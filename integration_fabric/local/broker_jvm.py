@@ -120,4 +120,4 @@ def _environment() -> Mapping[str, str]:
 def _command(java: Java, cache_dir: Path, main: str, *arguments: str) -> Sequence[str]:
     """Run with the broker's folder as current one; its log goes to the checkout's `logs` folder."""
     logging = (f"-Dlog4j2.configurationFile={LOG_SETTINGS}", f"-Dfabric.log=../logs/{NAME}-server.log")
-    return (str(java.path), *MEMORY, *java.quiet, *logging, "-cp", jars.class_path(cache_dir), main, *arguments)
+    return (str(java.path), *MEMORY, *java.quiet, *logging, "-cp", jars.KAFKA.class_path(cache_dir), main, *arguments)

@@ -72,9 +72,9 @@ def choose(settings: LocalSettings, *, bootstrap: str | None = None) -> Source:
     tried = ["an address from the settings: none is set"]
     found = java.find()
     if isinstance(found, java.Java):
-        if jars.cached(settings.cache_dir):
+        if jars.KAFKA.cached(settings.cache_dir):
             return Source.CACHE
-        tried.append(f"jars in {jars.folder(settings.cache_dir)}: none")
+        tried.append(f"jars in {jars.KAFKA.folder(settings.cache_dir)}: none")
         if shutil.which("mvn"):
             return Source.MAVEN
         tried.append("a download by Maven: no `mvn` on the PATH")
@@ -220,7 +220,7 @@ def _download(settings: LocalSettings, tell: Tell) -> Source:
     """Fetch the jars; where Maven cannot, Docker may."""
     tell(f"downloading Kafka {jars.VERSION} ({jars.SIZE}) ...")
     try:
-        jars.download(settings.cache_dir, java_home=_java().home)
+        jars.KAFKA.download(settings.cache_dir, java_home=_java().home)
     except DownloadFailed as failed:
         if broker_docker.why_not() is not None:
             raise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -55,6 +57,41 @@ async def test_work_that_fails_leaves_nothing_and_its_error_comes_back(database:
         await database.run(fail)
     outcomes = await asyncio.gather(*(database.run(work) for work in (write("a"), fail, write("b"))), return_exceptions=True)  # type: ignore[arg-type]
     assert [type(outcome) for outcome in outcomes] == [type(None), ZeroDivisionError, type(None)]
+    assert await database.run(all_pollers) == ["a", "b"]
+
+
+async def test_work_of_one_kind_that_waits_together_is_done_in_one_go(database: Database) -> None:
+    """The first keeps the thread until the others wait."""
+    calls: list[tuple[int, ...]] = []
+    begun, go = threading.Event(), threading.Event()
+
+    def keep(_: Connection) -> None:
+        begun.set()
+        assert go.wait(10)
+
+    def double(_: Connection, items: Sequence[int]) -> list[int]:
+        calls.append(tuple(items))
+        return [2 * item for item in items]
+
+    keeping = asyncio.create_task(database.run(keep))
+    await asyncio.to_thread(begun.wait, 10)
+    waiting = [asyncio.create_task(database.run_alike(double, item)) for item in (1, 2, 3)]
+    await asyncio.sleep(0)
+    go.set()
+    assert await asyncio.gather(*waiting) == [2, 4, 6]
+    await keeping
+    assert calls == [(1, 2, 3)]
+
+
+async def test_of_work_of_one_kind_only_what_fails_has_failed(database: Database) -> None:
+    def insert_all(connection: Connection, names: Sequence[str]) -> list[str]:
+        connection.execute(insert(CURSORS), [{"poller": name, "cursor": "1", "saved_s": 0.0} for name in names])
+        if "bad" in names:
+            raise ZeroDivisionError("ours")
+        return list(names)
+
+    outcomes = await asyncio.gather(*(database.run_alike(insert_all, name) for name in ("a", "bad", "b")), return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["a", "ours", "b"]
     assert await database.run(all_pollers) == ["a", "b"]
 
 

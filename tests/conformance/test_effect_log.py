@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -30,6 +31,50 @@ async def settle(
 async def test_a_new_message_is_ours_to_do(stores: Stores) -> None:
     await stores.take()
     assert await claim(stores) == Fresh(0)
+
+
+async def test_messages_that_are_claimed_at_once_are_told_apart(stores: Stores) -> None:
+    """Some new, one done, one open, in two partitions, and one whose partition is another's."""
+    other, lost = Fence(FENCE.subscriber, FENCE.topic_id, FENCE.partition + 1, FENCE.epoch), STALE
+    await stores.take()
+    await stores.take(other)
+    await claim(stores, "m-1")
+    await settle(stores)
+    await claim(stores, "open")
+    fences = {"m-1": FENCE, "open": FENCE, "new-1": FENCE, "new-2": other, "lost": lost, "new-3": other}
+    found = dict(
+        zip(
+            fences,
+            await asyncio.gather(*(claim(stores, name, fence=fence) for name, fence in fences.items()), return_exceptions=True),
+            strict=True,
+        )
+    )
+    assert {name for name, answer in found.items() if answer == Fresh(0)} == {"new-1", "new-2", "new-3"}
+    assert found["m-1"] == Remembered(HANDLED, same_record=True)
+    assert isinstance(found["open"], Open)
+    assert isinstance(found["lost"], Fenced)
+
+
+async def test_a_message_that_is_claimed_twice_at_once_is_done_once(stores: Stores) -> None:
+    await stores.take()
+    first, second = await asyncio.gather(claim(stores), claim(stores))
+    assert first == Fresh(0)
+    assert isinstance(second, Open)
+    assert MINUTE - timedelta(seconds=20) < second.remaining <= MINUTE
+
+
+async def test_what_is_settled_at_once_is_kept_apart(stores: Stores) -> None:
+    await stores.take()
+    details = {f"m-{number}": Handled(OutcomeKind.APPLIED, detail=f"result {number}") for number in range(5)}
+    await asyncio.gather(*(claim(stores, name) for name in details))
+    await asyncio.gather(
+        *(
+            stores.effects.settle(FENCE, name, HERE, handled, state=EffectState.REFUSED if name == "m-2" else EffectState.DONE)
+            for name, handled in details.items()
+        )
+    )
+    for name, handled in details.items():
+        assert await claim(stores, name) == Remembered(handled, same_record=True)
 
 
 async def test_an_intent_without_an_end_is_open_until_its_deadline(stores: Stores) -> None:

@@ -207,7 +207,15 @@ def test_kafkas_docker_image_makes_our_settings_of_our_variables(settings: Local
         )
     folders = [word for name in ("default", "mounted", "final") for word in (f"--{name}-configs-dir", str(tmp_path / name))]
     subprocess.run(
-        [str(found.path), *found.quiet, "-cp", jars.class_path(settings.cache_dir), "kafka.docker.KafkaDockerWrapper", "setup", *folders],
+        [
+            str(found.path),
+            *found.quiet,
+            "-cp",
+            jars.KAFKA.class_path(settings.cache_dir),
+            "kafka.docker.KafkaDockerWrapper",
+            "setup",
+            *folders,
+        ],
         env={**broker_docker.environment(settings.state_dir, listeners), "KAFKA_LOG_DIRS": str(tmp_path / "data")},
         check=True,
         capture_output=True,

@@ -1,36 +1,38 @@
-"""`make bench`: the fabric beside a raw loop, Quix Streams, FastStream and Faust, on one Kafka of its own, one process at a time.
+"""`make bench`: the fabric beside a raw loop, Quix Streams, FastStream, Faust and the Parallel Consumer, on one Kafka of its own.
 
-Rounds are interleaved: what else the machine does meanwhile hits all contenders alike. Ends with 2 where somebody could not take part.
+One process at a time, in rounds that are interleaved. Ends with 2 where somebody could not take part. What it prints stands in a JSON
+document, as Markdown beside it, and as a picture.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import platform
+import signal
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from rich.console import Console
 
-from integration_fabric.local import jars, kafka
+from integration_fabric.local import jars, kafka, postgres
 from integration_fabric.local.errors import LocalError
 from integration_fabric.local.settings import LocalSettings
 from integration_fabric.runtime.clock import SystemClock
-from tests.performance import filling, quix_home
-from tests.performance.contenders import CONTENDERS, ROOT, Contender, Failed, run
-from tests.performance.contest import Answer, Task
-from tests.performance.report import DISCIPLINES, Discipline, Rate, Rates, as_json, make_table
+from tests.performance import chart, downstream, filling
+from tests.performance.contenders import CONTENDERS, ROOT
+from tests.performance.race import Contest
+from tests.performance.report import as_json, as_markdown, make_table
+from tests.performance.trials import CURVES, DISCIPLINES, Discipline, Log
 
 DEFAULT_EVENTS = 300_000
-DEFAULT_ROUNDS = 3
+DEFAULT_ROUNDS = 2
 FAILED = 2
 
 _people = Console(stderr=True, highlight=False)
@@ -43,77 +45,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 where everybody took part, else 2. Whether aims are met is for people to look at: a machine's bad hour is no failure.
     """
     options = _options(arguments)
-    with TemporaryDirectory(prefix="fabric-bench-") as folder, _broker(Path(folder)) as bootstrap:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing is left running
+    disciplines = [found for found in DISCIPLINES if found.number in options.only]
+    before = os.getloadavg()[0]
+    with TemporaryDirectory(prefix="fabric-bench-") as name, ExitStack() as stack:
+        folder, missing = Path(name), dict[str, str]()
+        bootstrap = stack.enter_context(_broker(folder))
         if bootstrap is None:
             return FAILED
-        contest = Contest(bootstrap, Path(folder), options.events, options.rounds)
-        contest.fill()
-        contest.measure([found for found in DISCIPLINES if found.number in options.only])
-    results = contest.results()
-    Console(width=max(150, Console().width)).print(make_table(results, contest.names))
-    document = as_json(results, contest.missing, {**machine(), "events": options.events, "rounds": options.rounds})
-    path = _write(options.json, document)
-    _people.print(f"written to {path}")
-    for why in contest.missing.values():
-        _people.print(f"bench: {why}")
+        needs_effects = any(trial.log is not Log.OFF for discipline in disciplines for trial in discipline.variants.values())
+        stores = stack.enter_context(_stores(folder, missing)) if needs_effects else {}
+        url = stack.enter_context(downstream.running(5.0)) if needs_effects else ""
+        contest = Contest(bootstrap, url, stores, folder, options.events, options.rounds, _people.print, missing=missing)
+        contest.fill(disciplines)
+        contest.measure(disciplines)
+        if CURVES in options.only:
+            contest.sweep()
+    ran_on = {**machine(), "load_before": round(before, 2), "events": options.events, "rounds": options.rounds}
+    _tell(contest, disciplines, ran_on, options)
     return FAILED if contest.missing else 0
 
 
-@dataclass(slots=True)
-class Contest:
-    """One run of the benchmark."""
-
-    bootstrap: str
-    folder: Path
-    events: int
-    rounds: int
-    answers: dict[Discipline, dict[str, list[Answer]]] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
-    """Who could not take part, and why."""
-
-    @property
-    def names(self) -> list[str]:
-        """Those that take part, as columns."""
-        return [contender.name for contender in CONTENDERS]
-
-    def fill(self) -> None:
-        """Make topics and events."""
-        _people.print(f"publishing {self.events:,} events ...")
-        asyncio.run(filling.fill(self.bootstrap, self.events))
-
-    def measure(self, disciplines: Sequence[Discipline]) -> None:
-        """Let everybody do everything, round by round."""
-        pythons = {contender.name: self._python(contender) for contender in CONTENDERS}
-        for discipline in disciplines:
-            self.answers[discipline] = defaultdict(list)
-            for number in range(1, self.rounds + 1):
-                for contender in CONTENDERS:
-                    if contender.name not in self.missing and discipline.work in contender.shares:
-                        self._measure_one(discipline, contender, pythons[contender.name], number)
-
-    def results(self) -> dict[Discipline, Rates]:
-        """What was measured."""
-        return {discipline: {name: Rate(tuple(answers)) for name, answers in found.items()} for discipline, found in self.answers.items()}
-
-    def _measure_one(self, discipline: Discipline, contender: Contender, python: Path | None, number: int) -> None:
-        task = Task(self.bootstrap, discipline.work, contender.events(discipline.work, self.events))
-        try:
-            answer = run(contender, task, python=python, log=self.folder / "contender.log")
-        except Failed as failure:
-            self.missing[contender.name] = str(failure)
-            _people.print(f"bench: {failure}")
-            return
-        self.answers[discipline][contender.name].append(answer)
-        _people.print(f"{discipline.number}, round {number}: {contender.name}: {answer.rate:,.0f}/s in {answer.seconds:.1f} s")
-
-    def _python(self, contender: Contender) -> Path | None:
-        if not contender.apart:
-            return None
-        try:
-            return quix_home.prepare(LocalSettings().cache_dir, _people.print)
-        except Failed as failure:
-            self.missing[contender.name] = str(failure)
-            return None
+def _tell(contest: Contest, disciplines: Sequence[Discipline], ran_on: Mapping[str, Any], options: argparse.Namespace) -> None:
+    rows, names = contest.rows(disciplines), [contender.name for contender in CONTENDERS]
+    Console(width=max(190, Console().width)).print(make_table(rows, names))
+    document = as_json(rows, contest.missing, ran_on)
+    path: Path = options.json or ROOT / ".fabric" / "bench" / f"{SystemClock().now():%Y%m%dT%H%M%SZ}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if CURVES in options.only:
+        by_in_flight, by_latency = contest.curves()
+        document["curves"] = {"by_in_flight": by_in_flight, "by_latency_ms": by_latency}
+        picture = path.with_suffix(".svg")
+        picture.write_text(chart.draw(by_in_flight, by_latency))
+        _people.print(f"drawn in {picture}")
+    path.with_suffix(".md").write_text(as_markdown(rows, names))
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    _people.print(f"written to {path}")
+    for why in contest.missing.values():
+        _people.print(f"bench: {why}")
 
 
 @contextmanager
@@ -132,9 +101,26 @@ def _broker(folder: Path) -> Iterator[str | None]:
         kafka.down(settings, _people.print)
 
 
+@contextmanager
+def _stores(folder: Path, missing: dict[str, str]) -> Iterator[Mapping[Log, Callable[[], str]]]:
+    """A new SQLite file each time, and a PostgreSQL of its own."""
+    settings, numbers = LocalSettings(state_dir=folder / "state", kafka_port=None), count()
+    found: dict[Log, Callable[[], str]] = {Log.SQLITE: lambda: f"sqlite:///{folder / f'effects-{next(numbers)}.db'}"}
+    try:
+        url = postgres.up(settings, _people.print).url
+    except LocalError as error:
+        missing[Log.POSTGRESQL] = f"{Log.POSTGRESQL} takes no part: {error}"
+        yield found
+        return
+    try:
+        yield found | {Log.POSTGRESQL: lambda: url}
+    finally:
+        postgres.forget(settings)
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0] if __doc__ else None)
-    numbers = [discipline.number for discipline in DISCIPLINES]
+    numbers = [*(discipline.number for discipline in DISCIPLINES), CURVES]
     parser.add_argument("--only", type=lambda text: text.split(","), default=numbers, help=f"of {','.join(numbers)}, separated by commas")
     parser.add_argument("--events", type=int, default=DEFAULT_EVENTS, help="in the topic that is consumed, rounded up to 10,000")
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, help="of which the median counts")
@@ -148,7 +134,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def machine() -> dict[str, str | int]:
+def machine() -> dict[str, Any]:
     """What it ran on."""
     return {
         "at": SystemClock().now().isoformat(),
@@ -156,15 +142,8 @@ def machine() -> dict[str, str | int]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "kafka": jars.VERSION,
+        "load": round(os.getloadavg()[0], 2),
     }
-
-
-def _write(path: Path | None, document: dict[str, object]) -> Path:
-    if path is None:
-        path = ROOT / ".fabric" / "bench" / f"{SystemClock().now():%Y%m%dT%H%M%SZ}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=2) + "\n")
-    return path
 
 
 if __name__ == "__main__":

@@ -19,6 +19,12 @@ COPIED_TOPIC = "bench.invoice-copied.v1"
 """Where pipes put out."""
 PUBLISHED_TOPIC = "bench.invoice-published.v1"
 """Where publishers put out."""
+FEW_TOPIC = "bench.invoice-issued-few.v1"
+"""As the first, with few events in it."""
+BOOKED_TOPIC = "bench.book-invoice.v1"
+"""Commands to the outside."""
+WATCHED_TOPIC = "bench.invoice-watched.v1"
+"""Where events come in while workers end."""
 PARTITIONS = 8
 KEYS = 1_000
 DISTINCT = 20_000
@@ -61,7 +67,7 @@ def schema_of(name: str) -> dict[str, Any]:
 _SCHEMA = fastavro.parse_schema(schema_of("InvoiceIssued"))
 
 
-def event(number: int) -> dict[str, Any]:
+def event(number: int, keys: int = KEYS) -> dict[str, Any]:
     """One event."""
     line = {"quantity": 2.0, "unit_price": Decimal("30.125"), "tax_code": "VAT20"}
     return {
@@ -72,7 +78,7 @@ def event(number: int) -> dict[str, Any]:
         "invoice_id": f"INV-{number}",
         "order_id": f"SO-{number}",
         "contract_id": None,
-        "customer_id": f"C-{number % KEYS}",
+        "customer_id": f"C-{number % keys}",
         "currency": "EUR",
         "total": Decimal("120.5"),
         "due_on": date(2026, 12, 1),

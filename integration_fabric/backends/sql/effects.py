@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, Float, Integer, bindparam, delete, insert, nu
 from integration_fabric.backends.sql.cross_references import link
 from integration_fabric.backends.sql.database import Database
 from integration_fabric.backends.sql.dialects import NowS, storable
-from integration_fabric.backends.sql.leases import hold_fence
+from integration_fabric.backends.sql.leases import hold_fence, hold_fences
 from integration_fabric.backends.sql.packing import pack, unpack
 from integration_fabric.backends.sql.tables import EFFECTS
 from integration_fabric.delivery.ports import PRUNED_AT_ONCE, Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
@@ -22,7 +23,9 @@ from integration_fabric.runtime.subscriber import Handled
 _MINE = (EFFECTS.c.subscriber == bindparam("of_subscriber"), EFFECTS.c.message_id == bindparam("of_message"))
 # Made once: SQLAlchemy takes three times as long to make a statement as to carry it out.
 _FIND = select(EFFECTS).where(*_MINE)
-_FIND_NOW = select(EFFECTS, NowS().label("now_s")).where(*_MINE)
+_FIND_ALL = select(EFFECTS, NowS().label("now_s")).where(
+    EFFECTS.c.subscriber == bindparam("of_subscriber"), EFFECTS.c.message_id.in_(bindparam("of_messages", expanding=True))
+)
 _INTEND = insert(EFFECTS).values(
     state=EffectState.INTENT.value, generation=0, deadline_s=NowS() + bindparam("within_s", type_=Float), written_s=NowS()
 )
@@ -84,6 +87,90 @@ def _remembered(row: Any, fence: Fence, coordinates: Coordinates) -> Remembered:
     return Remembered(unpack(row.kind, row.detail or "", row.outputs), same)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A claim."""
+
+    fence: Fence
+    message_id: str
+    coordinates: Coordinates
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What became of one message."""
+
+    fence: Fence
+    message_id: str
+    coordinates: Coordinates
+    handled: Handled
+    state: EffectState
+    links: Sequence[Link]
+
+
+def _claim_all(connection: Connection, wanted: Sequence[_Wanted]) -> list[Claim]:
+    """Look all of them up, and write the intents of those that are new."""
+    hold_fences(connection, [item.fence for item in wanted])
+    rows = _find_all(connection, wanted)
+    new: dict[tuple[str, str], _Wanted] = {}
+    claims: list[Claim] = []
+    for item in wanted:
+        key = (item.fence.subscriber, item.message_id)
+        row = rows.get(key)
+        if row is not None:
+            claims.append(_claim_of(row, item))
+        elif key in new:  # the same message, from two positions at once: this one comes second
+            claims.append(Open(0, timedelta(seconds=new[key].within_s)))
+        else:
+            new[key] = item
+            claims.append(Fresh(0))
+    if new:
+        connection.execute(_INTEND, [_intent(item) for item in new.values()])
+    return claims
+
+
+def _find_all(connection: Connection, wanted: Sequence[_Wanted]) -> dict[tuple[str, str], Any]:
+    messages: dict[str, list[str]] = {}
+    for item in wanted:
+        messages.setdefault(item.fence.subscriber, []).append(item.message_id)
+    return {
+        (subscriber, row.message_id): row
+        for subscriber, found in messages.items()
+        for row in connection.execute(_FIND_ALL, {"of_subscriber": subscriber, "of_messages": found})
+    }
+
+
+def _claim_of(row: Any, item: _Wanted) -> Claim:
+    if row.outputs is not None:
+        return _remembered(row, item.fence, item.coordinates)
+    return Open(row.generation, timedelta(seconds=(row.deadline_s or 0.0) - row.now_s))
+
+
+def _intent(item: _Wanted) -> dict[str, Any]:
+    key = {"subscriber": item.fence.subscriber, "message_id": item.message_id, "within_s": item.within_s}
+    return {**key, **_place(item.fence, item.coordinates)}
+
+
+def _settle_all(connection: Connection, settled: Sequence[_Settled]) -> list[None]:
+    """Write what became of all of them."""
+    hold_fences(connection, [item.fence for item in settled])
+    results = [
+        {
+            **_of(item.fence, item.message_id),
+            "state": item.state.value,
+            **_result(item.handled),
+            **_place(item.fence, item.coordinates),
+        }
+        for item in settled
+    ]
+    connection.execute(_SETTLE, results)
+    for item in settled:
+        for found in item.links:
+            link(connection, found)
+    return [None] * len(settled)
+
+
 class SqlEffects(EffectLog):
     """Implements `delivery.ports.EffectLog`."""
 
@@ -92,19 +179,7 @@ class SqlEffects(EffectLog):
 
     async def claim(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta) -> Claim:
         """Look it up, or write an intent."""
-
-        def work(connection: Connection) -> Claim:
-            hold_fence(connection, fence)
-            row = connection.execute(_FIND_NOW, _of(fence, message_id)).first()
-            if row is None:
-                key = {"subscriber": fence.subscriber, "message_id": message_id, "within_s": within.total_seconds()}
-                connection.execute(_INTEND, {**key, **_place(fence, coordinates)})
-                return Fresh(0)
-            if row.outputs is not None:
-                return _remembered(row, fence, coordinates)
-            return Open(row.generation, timedelta(seconds=(row.deadline_s or 0.0) - row.now_s))
-
-        return await self._database.run(work)
+        return await self._database.run_alike(_claim_all, _Wanted(fence, message_id, coordinates, within.total_seconds()))
 
     async def renew(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int) -> None:
         """Write the intent anew."""
@@ -129,15 +204,7 @@ class SqlEffects(EffectLog):
         self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, *, state: EffectState, links: Sequence[Link] = ()
     ) -> None:
         """Write what became of it."""
-
-        def work(connection: Connection) -> None:
-            hold_fence(connection, fence)
-            result = {"state": state.value, **_result(handled), **_place(fence, coordinates)}
-            connection.execute(_SETTLE, {**_of(fence, message_id), **result})
-            for found in links:
-                link(connection, found)
-
-        await self._database.run(work)
+        await self._database.run_alike(_settle_all, _Settled(fence, message_id, coordinates, handled, state, links))
 
     async def withdraw(self, fence: Fence, message_id: str) -> None:
         """Take an intent back."""

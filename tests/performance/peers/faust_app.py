@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
 import faust
 
 from tests.performance.contest import Stopwatch, Task, Work, read_task
-from tests.performance.workload import COPIED_TOPIC, ISSUED_TOPIC, decode, encode
+from tests.performance.workload import COPIED_TOPIC, decode, encode
 
 BYTES: dict[str, Any] = {"value_type": bytes, "value_serializer": "raw", "key_type": bytes, "key_serializer": "raw"}
 
@@ -23,7 +24,7 @@ def main(task: Task) -> None:
         consumer_auto_offset_reset="earliest",
         stream_buffer_maxsize=4096,
     )
-    source, target = app.topic(ISSUED_TOPIC, **BYTES), app.topic(COPIED_TOPIC, **BYTES)
+    source, target = app.topic(task.topic, **BYTES), app.topic(COPIED_TOPIC, **BYTES)
     watch = Stopwatch()
 
     @app.agent(source)
@@ -35,6 +36,8 @@ def main(task: Task) -> None:
             record = decode(value)
             if task.work is Work.PIPE:
                 await target.send_soon(value=encode(record))
+            elif task.work is Work.WAIT:
+                await asyncio.sleep(task.latency_ms / 1000)
             seen += 1
             if seen == task.events:
                 watch.end(seen)

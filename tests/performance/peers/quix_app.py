@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from quixstreams import Application  # type: ignore[import-not-found]  # in its own virtual environment alone
 
 from tests.performance.contest import Stopwatch, Task, Work, read_task
-from tests.performance.workload import COPIED_TOPIC, ISSUED_TOPIC, decode, encode
+from tests.performance.workload import COPIED_TOPIC, decode, encode
 
 IDLE_S = 20.0
 """It ends by itself when nothing has come for this long."""
@@ -21,6 +23,8 @@ class Counter:
         if not self._watch.began:
             self._watch.begin()
         record = decode(value)
+        if self._task.work is Work.WAIT:
+            time.sleep(self._task.latency_ms / 1000)
         self._seen += 1
         answer = encode(record) if self._task.work is Work.PIPE else value
         if self._seen == self._task.events:
@@ -37,7 +41,7 @@ def main(task: Task) -> None:
         loglevel="ERROR",
         auto_create_topics=False,
     )
-    source = application.topic(ISSUED_TOPIC, value_deserializer="bytes", key_deserializer="bytes")
+    source = application.topic(task.topic, value_deserializer="bytes", key_deserializer="bytes")
     frame = application.dataframe(source).apply(Counter(task).handle)
     if task.work is Work.PIPE:
         frame.to_topic(application.topic(COPIED_TOPIC, value_serializer="bytes", key_serializer="bytes"))

@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer
 
 from tests.performance.contest import Stopwatch, Task, Work, read_task
-from tests.performance.workload import COPIED_TOPIC, DISTINCT, ISSUED_TOPIC, PUBLISHED_TOPIC, decode, encode, event
+from tests.performance.workload import COPIED_TOPIC, DISTINCT, PUBLISHED_TOPIC, decode, encode, event
 
 BATCH = 1_000
 COMMIT_EVERY_S = 0.1
@@ -25,6 +25,20 @@ def consume(task: Task) -> None:
             decode(message.value())
         done += len(messages)
     watch.end(done)
+    consumer.close()
+
+
+def wait(task: Task) -> None:
+    """One after the other, as whoever writes such a loop by hand does."""
+    consumer, watch = subscribed(task), Stopwatch()
+    for number in range(task.events):
+        while (message := consumer.poll(1.0)) is None:
+            pass
+        if number == 0:
+            watch.begin()
+        decode(message.value())
+        time.sleep(task.latency_ms / 1000)
+    watch.end(task.events)
     consumer.close()
 
 
@@ -76,7 +90,7 @@ def subscribed(task: Task) -> Any:
             "enable.auto.commit": False,
         }
     )
-    consumer.subscribe([ISSUED_TOPIC])
+    consumer.subscribe([task.topic])
     return consumer
 
 
@@ -88,4 +102,4 @@ def commit(consumer: Any, producer: Any) -> None:
 
 if __name__ == "__main__":
     given = read_task()
-    {Work.CONSUME: consume, Work.PIPE: pipe, Work.PUBLISH: publish}[given.work](given)
+    {Work.CONSUME: consume, Work.PIPE: pipe, Work.PUBLISH: publish, Work.WAIT: wait}[given.work](given)

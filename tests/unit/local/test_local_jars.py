@@ -12,6 +12,7 @@ import pytest
 
 from integration_fabric.local import jars
 from integration_fabric.local.errors import DownloadFailed, JarDiffers
+from integration_fabric.local.jars import JarSet
 
 CONTENT = {"kafka.jar": b"the broker", "log.jar": b"the log"}
 
@@ -26,17 +27,17 @@ printf '[\\033[1;31mERROR\\033[m] no route to the repository\\n[ERROR] see the h
 """
 
 
-@pytest.fixture(autouse=True)
-def pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def wanted(tmp_path: Path) -> JarSet:
     rows = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in CONTENT.items()]
     (tmp_path / "pins").write_text("".join(rows))
-    monkeypatch.setattr(jars, "CHECKSUMS", tmp_path / "pins")
+    return JarSet("broker-1", "Broker 1", ("org.example:broker:1",), tmp_path / "pins")
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
+def cache(tmp_path: Path, wanted: JarSet) -> Path:
     """A cache that holds the jars."""
-    place = jars.folder(tmp_path / "cache")
+    place = wanted.folder(tmp_path / "cache")
     place.mkdir(parents=True)
     for name, content in CONTENT.items():
         (place / name).write_bytes(content)
@@ -57,88 +58,88 @@ def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pa
 
 
 def test_the_committed_pins_are_whole() -> None:
-    rows = [line.split() for line in Path(jars.__file__).with_name(f"kafka-{jars.VERSION}.sha256").read_text().splitlines()]
+    rows = [line.split() for line in jars.KAFKA.checksums.read_text().splitlines()]
 
     assert len(rows) == 46
     assert all(len(digest) == 64 and name.endswith(".jar") for digest, name in rows)
     assert {f"kafka_2.13-{jars.VERSION}.jar", "log4j-slf4j-impl-2.25.4.jar"} <= {name for _, name in rows}
 
 
-def test_no_folder_is_no_jars(tmp_path: Path) -> None:
-    assert not jars.cached(tmp_path)
+def test_no_folder_is_no_jars(tmp_path: Path, wanted: JarSet) -> None:
+    assert not wanted.cached(tmp_path)
 
 
-def test_pinned_jars_serve_and_nothing_else_is_loaded(cache: Path) -> None:
-    place = jars.folder(cache)
+def test_pinned_jars_serve_and_nothing_else_is_loaded(cache: Path, wanted: JarSet) -> None:
+    place = wanted.folder(cache)
     (place / "stranger.jar").write_bytes(b"x")
 
-    assert jars.cached(cache)
-    assert jars.class_path(cache) == f"{place}/kafka.jar{os.pathsep}{place}/log.jar"
+    assert wanted.cached(cache)
+    assert wanted.class_path(cache) == f"{place}/kafka.jar{os.pathsep}{place}/log.jar"
 
 
-def test_each_jar_that_is_missing_or_differs_is_named(cache: Path) -> None:
-    (jars.folder(cache) / "kafka.jar").unlink()
-    (jars.folder(cache) / "log.jar").write_bytes(b"the l0g")
+def test_each_jar_that_is_missing_or_differs_is_named(cache: Path, wanted: JarSet) -> None:
+    (wanted.folder(cache) / "kafka.jar").unlink()
+    (wanted.folder(cache) / "log.jar").write_bytes(b"the l0g")
 
     with pytest.raises(JarDiffers) as failure:
-        jars.cached(cache)
+        wanted.cached(cache)
 
     assert "kafka.jar is missing, log.jar differs" in str(failure.value)
-    assert f"Delete {jars.folder(cache)}" in str(failure.value)
+    assert f"Delete {wanted.folder(cache)}" in str(failure.value)
 
 
 @pytest.mark.parametrize("change", [lambda jar: jar.write_bytes(b"the l0g"), lambda jar: jar.unlink()], ids=["differs", "missing"])
-def test_a_jar_that_changes_after_it_was_verified_is_noticed(cache: Path, change: Callable[[Path], None]) -> None:
-    assert jars.cached(cache)
-    jar = jars.folder(cache) / "log.jar"
+def test_a_jar_that_changes_after_it_was_verified_is_noticed(cache: Path, wanted: JarSet, change: Callable[[Path], None]) -> None:
+    assert wanted.cached(cache)
+    jar = wanted.folder(cache) / "log.jar"
     change(jar)
     if jar.exists():
         os.utime(jar, ns=(0, 0))
 
     with pytest.raises(JarDiffers, match=r"log\.jar"):
-        jars.cached(cache)
+        wanted.cached(cache)
 
 
-def test_a_later_start_compares_sizes_and_times_alone(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert jars.cached(cache)
-    monkeypatch.setattr(jars, "verify", lambda place: pytest.fail(f"{place} was read again"))
+def test_a_later_start_compares_sizes_and_times_alone(cache: Path, wanted: JarSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wanted.cached(cache)
+    monkeypatch.setattr(JarSet, "verify", lambda _, place: pytest.fail(f"{place} was read again"))
 
-    assert jars.cached(cache)
-
-
-def test_a_copied_cache_is_verified_once_more_and_serves(cache: Path) -> None:
-    assert jars.cached(cache)
-    os.utime(jars.folder(cache) / "log.jar", ns=(0, 0))
-
-    assert jars.cached(cache)
-    assert jars._stamp(jars.folder(cache)) == jars._read_stamp(jars.folder(cache))
+    assert wanted.cached(cache)
 
 
-def test_two_first_runs_at_once_download_once(tmp_path: Path, maven: Callable[[str], Path]) -> None:
+def test_a_copied_cache_is_verified_once_more_and_serves(cache: Path, wanted: JarSet) -> None:
+    assert wanted.cached(cache)
+    os.utime(wanted.folder(cache) / "log.jar", ns=(0, 0))
+
+    assert wanted.cached(cache)
+    assert wanted.stamp(wanted.folder(cache)) == jars.read_stamp(wanted.folder(cache))
+
+
+def test_two_first_runs_at_once_download_once(tmp_path: Path, wanted: JarSet, maven: Callable[[str], Path]) -> None:
     runs = maven(MAVEN)
     with ThreadPoolExecutor(2) as pool:
-        for run in [pool.submit(jars.download, tmp_path, java_home=tmp_path) for _ in range(2)]:
+        for run in [pool.submit(wanted.download, tmp_path, java_home=tmp_path) for _ in range(2)]:
             run.result()
 
     assert runs.read_text() == "run\n"
-    assert jars.cached(tmp_path)
+    assert wanted.cached(tmp_path)
     assert not list(tmp_path.glob("*.download-*"))
 
 
-def test_a_download_that_differs_never_reaches_the_cache(tmp_path: Path, maven: Callable[[str], Path]) -> None:
+def test_a_download_that_differs_never_reaches_the_cache(tmp_path: Path, wanted: JarSet, maven: Callable[[str], Path]) -> None:
     maven(WRONG_MAVEN)
 
     with pytest.raises(JarDiffers, match=r"log\.jar differs"):
-        jars.download(tmp_path, java_home=tmp_path)
+        wanted.download(tmp_path, java_home=tmp_path)
 
-    assert not jars.folder(tmp_path).exists()
+    assert not wanted.folder(tmp_path).exists()
 
 
-def test_why_maven_failed_is_one_line(tmp_path: Path, maven: Callable[[str], Path]) -> None:
+def test_why_maven_failed_is_one_line(tmp_path: Path, wanted: JarSet, maven: Callable[[str], Path]) -> None:
     maven(FAILING_MAVEN)
 
-    with pytest.raises(DownloadFailed, match=r"could not download Kafka [0-9.]+: no route to the repository\. ") as failure:
-        jars.download(tmp_path, java_home=tmp_path)
+    with pytest.raises(DownloadFailed, match=r"could not download Broker 1: no route to the repository\. ") as failure:
+        wanted.download(tmp_path, java_home=tmp_path)
 
     assert "see the help" not in str(failure.value)
-    assert not jars.folder(tmp_path).exists()
+    assert not wanted.folder(tmp_path).exists()
