@@ -4,7 +4,6 @@ import asyncio
 import signal
 import socket
 import sys
-import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -166,12 +165,6 @@ async def test_clients_that_leave_are_no_trouble(tmp_path, process):
         _, stderr = await asyncio.wait_for(running.communicate(), 10)
 
     assert (running.returncode, stderr) == (0, b"")
-
-
-async def test_it_starts_within_a_second_and_a_half(tmp_path, process):
-    began = time.monotonic()
-    async with process(free_port(), tmp_path):
-        assert time.monotonic() - began < 1.5 * 3  # the bound is that of an idle machine; this one may be at work
 
 
 @pytest.mark.parametrize(
