@@ -23,7 +23,6 @@ from integration_fabric.messages.errors import Transient, UnknownOutcome
 from integration_fabric.runtime import executor, failures
 from integration_fabric.runtime.committer import Committer
 from integration_fabric.runtime.consumer import SubscriberLoop
-from integration_fabric.runtime.executor import Executor
 from integration_fabric.runtime.offset_map import OffsetMap
 from integration_fabric.runtime.offsets import Done, Progress, Released
 from integration_fabric.runtime.policy import AtDeadLetter
@@ -267,14 +266,6 @@ def _prune_young(original: Any) -> Any:
     return prune
 
 
-def _bounded_outage(original: Any) -> Any:
-    async def wait(self: Any, decision: Any, trail: Any, *rest: Any) -> Any:
-        await original(self, decision, trail, *rest)
-        trail.waited_s = 0.0
-
-    return wait
-
-
 def _counted_outage(original: Any) -> Any:
     def decide(error: Any, **named: Any) -> Any:
         is_away = failures.classify(error) is failures.FailureClass.UNAVAILABLE
@@ -367,7 +358,6 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation("what may come again is pruned", "I", _around(MemoryEffects, "prune", _prune_young), AGAIN),
     Mutation("open intents are pruned", "I", _prune_open, NO_PRUNING_LIMIT),
     Mutation("a store that is away counts as a failed attempt", "K", _around(executor, "decide", _counted_outage), CALLS),
-    Mutation("a message's time runs while the store is away", "K", _around(Executor, "_wait", _bounded_outage), CALLS),
     Mutation("an answered call does not wait for its store", "K", _set(Once, "_kept", _written_once), CALLS),
     Mutation(
         "a subscriber goes on behind its dead letter", "A5", _set(SubscriberLoop, "_stand_still", lambda *_: None), {**CALLS, **STOPS}

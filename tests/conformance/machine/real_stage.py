@@ -179,13 +179,13 @@ class RealWorker:
     def __init__(self, stage: RealStage, number: int) -> None:
         self.name, self._stage = f"worker-{number}", stage
         self.network = Network(stage.dice, self._sprung)
-        self.consumer = RealConsumer(group=stage.group, config=stage.kit._config, inquiry=stage.inquiry)
+        self.consumer = RealConsumer(group=stage.group, config=stage.kit.config, inquiry=stage.inquiry)
         self.transactions = RealTransactions(
             network=self.network,
             consumer=self.consumer,
             ledger=stage.ledger,
             transactional_id=f"{stage.group}-{number}",
-            config=stage.kit._config,
+            config=stage.kit.config,
         )
         stores: Any = sql_stores(stage.database)
         effects = StageEffects(
@@ -251,7 +251,7 @@ class RealStage:
         self.group = unique("machine")
         self.clock = SystemClock()
         self.dice = random.Random(world.seed)
-        self.inquiry = KafkaInquiry(kit._config)
+        self.inquiry = KafkaInquiry(kit.config)
         self.workers: list[RealWorker] = []
         self.partitions = [TopicPartition(TOPIC, number) for number in range(world.partitions)]
         self.ledger = Ledger(self, self.group)
@@ -339,7 +339,7 @@ class RealStage:
         return all(offset < below.get(partition, 0) for partition, offset in self.ledger.published)
 
     async def _look(self) -> None:
-        reader = KafkaReader(config=self.kit._config, inquiry=self.inquiry)
+        reader = KafkaReader(config=self.kit.config, inquiry=self.inquiry)
         for topic in (AccountChanged.topic, Activity.topic, topic_of(self.group)):
             self._records[topic] = await self.kit.read(topic)
         found = await asyncio.to_thread(reader.committed, self.group, [TOPIC])
