@@ -22,6 +22,8 @@ from integration_fabric.messages.envelope import Envelope
 from integration_fabric.wiring.local_store import Store
 
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
+IS_LONG = bool(os.environ.get("CHAOS_MINUTES"))
+long = pytest.mark.skipif(not IS_LONG, reason="takes minutes: `make soak MINUTES=n` runs it")
 ACCOUNTS, EVENTS = 12, 180
 AT_ONCE = int(os.environ.get("CHAOS_AT_ONCE", "4"))
 """Points that are tried at the same time: most of the time they wait for the broker to notice that somebody is gone."""
@@ -61,12 +63,13 @@ CHOSEN = [place for place in PLACES if place.point in os.environ.get("CHAOS_POIN
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("store", [Store.SQLITE, Store.POSTGRESQL])
+@pytest.mark.parametrize("store", [Store.SQLITE, pytest.param(Store.POSTGRESQL, marks=long)])
 async def test_whoever_is_killed_at_a_named_point_is_replaced(tmp_path: Path, store: Store) -> None:
     async with landscape(tmp_path, SEED, store=store) as found:
         await _everywhere(found, signal.SIGKILL)
 
 
+@long
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(900)
@@ -75,6 +78,7 @@ async def test_a_zombie_that_stood_still_at_a_named_point_does_no_harm(tmp_path:
         await _everywhere(found, signal.SIGSTOP)
 
 
+@long
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(300)
