@@ -22,7 +22,7 @@ from integration_fabric.runtime.consumer import Lag, LoopState, SubscriberLoop
 from integration_fabric.runtime.ending import ended
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.records import TopicPartition
-from integration_fabric.runtime.stall import StallWatch
+from integration_fabric.runtime.stall import STALLED, StallWatch
 from integration_fabric.runtime.steersman import Steersman
 from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Running
@@ -33,8 +33,6 @@ from integration_fabric.wiring.settings import Settings
 TIMER_EVERY = timedelta(seconds=1)
 PRUNE_EVERY = timedelta(minutes=10)
 """It is for months, so it has time."""
-STALLED = "stalled"
-"""Of a subscriber, beside what its loop says."""
 STALL_LOOK_S = 10.0
 ANSWER_WITHIN_S = 5.0
 """A consumer's thread obeys within a turn of 50 ms; one that does not is stuck."""

@@ -243,6 +243,11 @@ class Commit:
     """Committed offset and commit metadata (ASCII, at most 4,095 characters) of each partition."""
     snapshot: Snapshot
 
+    @property
+    def strangers(self) -> Collection[TopicPartition]:
+        """Partitions that the snapshot does not own: no offsets of theirs may be sent under it."""
+        return self.offsets.keys() - self.snapshot.epochs.keys()
+
 
 class Transactions(Protocol):
     """One transactional producer. One call at a time."""

@@ -5,6 +5,8 @@ What waits for a system, stands still at a dead letter or was paused by a person
 
 from __future__ import annotations
 
+STALLED = "stalled"
+"""What a worker says of such a subscriber, in place of what its loop says."""
 STALLED_AFTER_S = 120.0
 """Longer than any message takes that is not waiting: a call has ten seconds, and waits between attempts say so."""
 

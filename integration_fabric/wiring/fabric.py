@@ -185,7 +185,7 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: C
             if parts
             else {}
         )
-        leases, states = SqlLeases(database), SqlSystemStates(database)
+        stores = sql_stores(database)
         inquiry = KafkaInquiry(config)
         protocol = settings.kafka.group_protocol
 
@@ -193,7 +193,7 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: C
             return Backing(
                 consumer=OwnerThread(group=subscriber, config=config, protocol=protocol, inquiry=inquiry),
                 transactions=KafkaTransactions(transactional_id=f"{subscriber}-{uuid4().hex[:12]}", config=config),
-                leases=leases,
+                leases=stores.leases,
                 codec=codec,
                 clock=clock,
             )
@@ -203,18 +203,9 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: C
             clock=clock,
             codec=codec,
             publisher=publisher,
-            stores=Stores(
-                leases=leases,
-                effects=SqlEffects(database),
-                instances=SqlInstances(database),
-                cross_references=SqlCrossReferences(database),
-                cursors=SqlCursors(database),
-                receipts=SqlReceipts(database),
-                system_states=states,
-                orders=SqlOrders(database),
-            ),
+            stores=stores,
             systems=systems,
-            governors=governors_of(systems, states, clock),
+            governors=governors_of(systems, stores.system_states, clock),
             routes=landscape.routes(settings),
             reader=KafkaReader(config=config, inquiry=inquiry),
             backing=backing,
@@ -229,6 +220,20 @@ def governors_of(systems: Mapping[str, OpenSystem], states: SystemStates, clock:
 
 def _make_topics(config: Mapping[str, Any], names: Sequence[str]) -> None:
     KafkaAdmin(config).apply([WantedTopic(name) for name in names])
+
+
+def sql_stores(database: Database) -> Stores:
+    """What is kept, all of it in one database."""
+    return Stores(
+        leases=SqlLeases(database),
+        effects=SqlEffects(database),
+        instances=SqlInstances(database),
+        cross_references=SqlCrossReferences(database),
+        cursors=SqlCursors(database),
+        receipts=SqlReceipts(database),
+        system_states=SqlSystemStates(database),
+        orders=SqlOrders(database),
+    )
 
 
 async def open_database(settings: Settings, stack: AsyncExitStack) -> Database:

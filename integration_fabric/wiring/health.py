@@ -14,6 +14,7 @@ from integration_fabric.backends.sql.database import Database
 from integration_fabric.backends.sql.dialects import shown
 from integration_fabric.local import java
 from integration_fabric.messages.errors import FabricError, UsageProblem
+from integration_fabric.runtime.stall import STALLED
 from integration_fabric.wiring import landscape, local_systems
 from integration_fabric.wiring.kafka import client_config, open_reader, open_registry
 from integration_fabric.wiring.operations import read_announced
@@ -76,7 +77,7 @@ def _workers(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _unready(subscribers: list[dict[str, Any]]) -> str:
-    return "stalled" if any(item["state"] == "stalled" for item in subscribers) else "starting"
+    return STALLED if any(item["state"] == STALLED for item in subscribers) else "starting"
 
 
 def _place(item: dict[str, Any]) -> str | None:

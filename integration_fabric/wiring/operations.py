@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -54,24 +54,28 @@ def read_balances(settings: Settings) -> Sequence[Balance]:
 
 def balances(settings: Settings, reader: TopicReader, codec: Codec) -> Sequence[Balance]:
     """As `read_balances`, on a reader that is open."""
-    declared = landscape.subscribers(settings)
-    committed = {item.name: reader.committed(item.name, item.topics) for item in declared}
+    return balances_of({item.name: item.topics for item in landscape.subscribers(settings)}, reader, codec)
+
+
+def balances_of(read_by: Mapping[str, Sequence[str]], reader: TopicReader, codec: Codec) -> Sequence[Balance]:
+    """The sums of these topics, by the subscriber that reads them."""
+    committed = {name: reader.committed(name, topics) for name, topics in read_by.items()}
     fold = Fold()
     for activity in messages(reader, codec, Activity, whole=True):
         fold.add(activity)
     # the topics are read last: what was committed before is then surely in the log that was read
     offsets: dict[str, dict[TopicPartition, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for record in reader.read(sorted({topic for item in declared for topic in item.topics})):
+    for record in reader.read(sorted({topic for topics in read_by.values() for topic in topics})):
         offsets[record.topic][TopicPartition(record.topic, record.partition)].append(record.offset)
     return [
         fold.balance(
-            subscriber=item.name,
+            subscriber=name,
             topic=topic,
             offsets=offsets[topic],
-            committed={p: position.done if position else None for p, position in committed[item.name].items()},
+            committed={p: position.done if position else None for p, position in committed[name].items()},
         )
-        for item in declared
-        for topic in item.topics
+        for name, topics in read_by.items()
+        for topic in topics
     ]
 
 

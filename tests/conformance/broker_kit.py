@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition as KafkaPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from integration_fabric.backends.avro.codec import AvroCodec
@@ -315,6 +315,22 @@ class Member:
         """Wait for as many records; they must be these, in this order."""
         await self.listener.until(lambda: len(self.listener.records) >= len(values))
         assert self.listener.values() == list(values)
+
+
+class Unanswered:
+    """A producer whose end of the transaction is sent, or not, and never answered."""
+
+    def __init__(self, producer: Any, *, sent: bool) -> None:
+        self._producer, self._sent = producer, sent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def commit_transaction(self, timeout_s: float) -> None:
+        if self._sent:
+            self._producer.commit_transaction(timeout_s)
+            self._sent = False
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer", False, True, False))
 
 
 @asynccontextmanager

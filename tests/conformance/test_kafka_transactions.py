@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from broker_kit import KafkaKit, joined, offsets, outgoing, unique
-from confluent_kafka import KafkaError, KafkaException
+from broker_kit import KafkaKit, Unanswered, joined, offsets, outgoing, unique
 
 from integration_fabric.backends.kafka.client import client_configuration
 from integration_fabric.backends.kafka.reader import KafkaReader
@@ -19,22 +17,6 @@ from integration_fabric.runtime.ports import Aborted, Commit, ResultUnknown, Sna
 from integration_fabric.runtime.records import TopicPartition
 
 pytestmark = pytest.mark.kafka
-
-
-class Unanswered:
-    """A producer whose end of the transaction is sent, or not, and never answered."""
-
-    def __init__(self, producer: Any, *, sent: bool) -> None:
-        self._producer, self._sent = producer, sent
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._producer, name)
-
-    def commit_transaction(self, timeout_s: float) -> None:
-        if self._sent:
-            self._producer.commit_transaction(timeout_s)
-            self._sent = False
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer", False, True, False))
 
 
 @pytest.fixture

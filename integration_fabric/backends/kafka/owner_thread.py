@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, TimeoutError as FutureTimeoutError
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -27,6 +26,7 @@ from confluent_kafka import (
     TopicPartition as KafkaPartition,
 )
 
+from integration_fabric.backends.kafka.commands import Command
 from integration_fabric.backends.kafka.groups import GroupProtocol
 from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.messages.errors import Unavailable
@@ -59,12 +59,6 @@ REVOKE_BOUND = timedelta(seconds=4)
 """How long a rebalance waits for the event loop, which itself takes 3 s at the most."""
 CLOSE_BOUND = timedelta(seconds=8)
 """Closing can hang on a sick cluster; the thread is a daemon and is left behind then."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Command:
-    call: Callable[[], Any]
-    answer: Future[Any]
 
 
 class OwnerThread(Consumer):
@@ -100,7 +94,7 @@ class OwnerThread(Consumer):
             "max.partition.fetch.bytes": FETCH_BYTES,
             "fetch.wait.max.ms": 100,
         }
-        self._commands: queue.SimpleQueue[_Command] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._ended = threading.Event()
         self._held = False
@@ -144,7 +138,7 @@ class OwnerThread(Consumer):
     def hold_back(self, partitions: Collection[TopicPartition]) -> None:
         """Hand out nothing of these for now."""
         wanted = frozenset(partitions)
-        self._commands.put(_Command(lambda: self._hold_back(wanted), Future()))
+        self._commands.put(Command(lambda: self._hold_back(wanted)))
 
     async def positions(self) -> Mapping[TopicPartition, int]:
         """The offset that each of its partitions hands out next."""
@@ -160,7 +154,7 @@ class OwnerThread(Consumer):
         """The end of `hold`."""
         if self._held:
             self._held = False
-            self._commands.put(_Command(lambda: None, Future()))  # wakes the thread
+            self._commands.put(Command(lambda: None))  # wakes the thread
 
     def snapshot(self) -> Snapshot:
         """The latest turn's."""
@@ -179,7 +173,7 @@ class OwnerThread(Consumer):
     async def _ask(self, call: Callable[[], T]) -> T:
         if self._ended.is_set():
             raise Unavailable(f"consumer of {self._group} has ended")
-        command = _Command(call, Future())
+        command = Command(call)
         self._commands.put(command)
         if self._ended.is_set() and command.answer.cancel():  # it ended in between, and nobody would answer
             raise Unavailable(f"consumer of {self._group} has ended")
@@ -216,8 +210,7 @@ class OwnerThread(Consumer):
                 command = self._commands.get_nowait()
             except queue.Empty:
                 return
-            if command.answer.set_running_or_notify_cancel():  # whoever asked may have stopped waiting
-                command.answer.set_exception(Unavailable(f"consumer of {self._group} has ended"))
+            command.refuse(Unavailable(f"consumer of {self._group} has ended"))
 
     def _turn(self) -> None:
         self._obey()
@@ -288,18 +281,14 @@ class OwnerThread(Consumer):
             self._consumer.resume(self._kafka(self._active()))
             self._paused = False
 
-    def _obey(self, command: _Command | None = None) -> None:
+    def _obey(self, command: Command | None = None) -> None:
         while True:
             if command is None:
                 try:
                     command = self._commands.get_nowait()
                 except queue.Empty:
                     return
-            if command.answer.set_running_or_notify_cancel():  # whoever asked may have stopped waiting
-                try:
-                    command.answer.set_result(command.call())
-                except Exception as error:  # noqa: BLE001  it belongs to whoever asked
-                    command.answer.set_exception(error)
+            command.carry_out()
             command = None
 
     def _read(self, messages: Sequence[KafkaMessage], records: list[Record]) -> None:

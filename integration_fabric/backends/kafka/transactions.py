@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition as KafkaPartition
 
+from integration_fabric.backends.kafka.commands import Command
 from integration_fabric.messages.errors import Unavailable
 from integration_fabric.runtime.ports import Aborted, Commit, Refused, ResultUnknown, Transactions
 
@@ -44,7 +45,7 @@ class _Thread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._is_begun = self._is_ended = False
 
     def run(self, call: Callable[[], Any]) -> Future[Any]:
@@ -54,25 +55,20 @@ class _Thread:
         if not self._is_begun:
             self._is_begun = True
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
-        answer: Future[Any] = Future()
-        self._calls.put((call, answer))
-        return answer
+        self._commands.put(command := Command(call))
+        return command.answer
 
     def end(self) -> None:
         """Make no call that has not begun."""
         self._is_ended = True
-        self._calls.put(None)
+        self._commands.put(None)
 
     def _work(self) -> None:
-        while (item := self._calls.get()) is not None:
-            call, answer = item
+        while (command := self._commands.get()) is not None:
             if self._is_ended:
-                answer.cancel()
-            elif answer.set_running_or_notify_cancel():
-                try:
-                    answer.set_result(call())
-                except BaseException as error:  # noqa: BLE001  it belongs to whoever asked
-                    answer.set_exception(error)
+                command.answer.cancel()
+            else:
+                command.carry_out()
 
 
 class KafkaTransactions(Transactions):
@@ -150,9 +146,8 @@ class KafkaTransactions(Transactions):
         self._make(transactional_id).close()
 
     def _commit(self, commit: Commit) -> None:
-        strangers = commit.offsets.keys() - commit.snapshot.epochs.keys()
-        if strangers:  # a broker would take them from a member that is alive, and from one that never joined
-            raise Refused(f"offsets of {sorted(strangers)} under a snapshot that does not own them")
+        if commit.strangers:  # a broker would take them from a member that is alive, and from one that never joined
+            raise Refused(f"offsets of {sorted(commit.strangers)} under a snapshot that does not own them")
         if self._producer is None:
             try:
                 self._start()

@@ -9,7 +9,6 @@ from enum import StrEnum
 from integration_fabric.backends.memory.broker import Membership, MemoryBroker
 from integration_fabric.runtime.offsets import MAX_METADATA_CHARS
 from integration_fabric.runtime.ports import Aborted, Clock, Commit, Refused, ResultUnknown, Transactions
-from integration_fabric.runtime.records import TopicPartition
 
 
 class Fault(StrEnum):
@@ -108,7 +107,6 @@ class MemoryTransactions(Transactions):
 
 
 def _check(commit: Commit) -> None:
-    strangers: set[TopicPartition] = commit.offsets.keys() - commit.snapshot.epochs.keys()
-    assert not strangers, f"offsets of {sorted(strangers)} under a snapshot that does not own them"
+    assert not commit.strangers, f"offsets of {sorted(commit.strangers)} under a snapshot that does not own them"
     for partition, (_, metadata) in commit.offsets.items():
         assert len(metadata) <= MAX_METADATA_CHARS and metadata.isascii(), f"metadata of {partition}: {len(metadata)} characters"  # noqa: PT018

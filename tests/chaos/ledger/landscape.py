@@ -33,9 +33,9 @@ from integration_fabric.messages.envelope import Envelope
 from integration_fabric.messages.errors import Unavailable
 from integration_fabric.messages.fabric import Activity, SubscriberAnnounced
 from integration_fabric.messages.ids import System
-from integration_fabric.operations.conservation import Balance, Fold
-from integration_fabric.runtime.records import TopicPartition
+from integration_fabric.operations.conservation import Balance
 from integration_fabric.wiring.local_store import Store
+from integration_fabric.wiring.operations import balances_of
 from ledger.entries import ENTRIES, PARTITIONS, EntryPosted, EntryRefused, make_codec
 from ledger.worker import Job
 
@@ -163,7 +163,7 @@ class Landscape:
         finally:
             self.tell(f"{ledger}: {found} of {count} entries")
 
-    async def settled(self, ledger: str = "ledger", *, within_s: float = 60) -> list[Balance]:
+    async def settled(self, ledger: str = "ledger", *, within_s: float = 60) -> Sequence[Balance]:
         """The sums, once nothing is in flight."""
         deadline_s = time.monotonic() + within_s
         while True:
@@ -172,29 +172,11 @@ class Landscape:
                 return found
             await asyncio.sleep(1)
 
-    def balances(self, ledger: str) -> list[Balance]:
+    def balances(self, ledger: str) -> Sequence[Balance]:
         """The sum of each topic at its subscriber, as `fabric balance` makes it."""
         config = client_configuration(self.bootstrap)
-        reader, codec = KafkaReader(config=config), make_codec(EmbeddedRegistry(config))
-        names = {kind.topic: subscriber_name(System(ledger), kind) for kind in ENTRIES}
-        committed = {topic: reader.committed(name, [topic]) for topic, name in names.items()}
-        fold = Fold()
-        for record in reader.read([Activity.topic], whole=True):
-            activity = codec.decode(record.value or b"", Activity)
-            assert isinstance(activity, Activity)
-            fold.add(activity)
-        offsets: dict[str, dict[TopicPartition, list[int]]] = {topic: {} for topic in names}
-        for record in reader.read(list(names)):
-            offsets[record.topic].setdefault(TopicPartition(record.topic, record.partition), []).append(record.offset)
-        return [
-            fold.balance(
-                subscriber=name,
-                topic=topic,
-                offsets=offsets[topic],
-                committed={p: position.done if position else None for p, position in committed[topic].items()},
-            )
-            for topic, name in names.items()
-        ]
+        read_by = {subscriber_name(System(ledger), kind): [kind.topic] for kind in ENTRIES}
+        return balances_of(read_by, KafkaReader(config=config), make_codec(EmbeddedRegistry(config)))
 
     def replies(self, ledger: str) -> list[tuple[str, int]]:
         """What was committed of its replies: account and version, in the order of their partitions."""

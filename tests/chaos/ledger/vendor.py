@@ -56,7 +56,6 @@ class Ledger:
     """What came when a later entry of its account was there."""
     refused: set[str] = field(default_factory=set)
     """External ids that are answered with 422 until they are taken out."""
-    calls: int = 0
     victims: dict[str, tuple[str, int]] = field(default_factory=dict)
     """By external id: whether its caller is sent a signal `before` or `after` the effect, the first time that it comes, and which one."""
 
@@ -130,11 +129,11 @@ def application(ledgers: Ledgers) -> Starlette:
 
     async def journal(request: Request) -> Response:
         ledger = ledgers.of(request)
-        return JSONResponse({"effects": ledger.effects, "disorder": ledger.disorder, "calls": ledger.calls})
+        return JSONResponse({"effects": ledger.effects, "disorder": ledger.disorder})
 
     async def count(request: Request) -> Response:
         ledger = ledgers.of(request)
-        return JSONResponse({"known": len(ledger.known), "calls": ledger.calls})
+        return JSONResponse({"known": len(ledger.known)})
 
     routes = [
         Route("/post", writer(post), methods=["POST"]),
@@ -149,7 +148,6 @@ def application(ledgers: Ledgers) -> Starlette:
 
 
 async def _fault_of_all(ledger: Ledger) -> Response | None:
-    ledger.calls += 1
     faults = ledger.faults
     await asyncio.sleep(faults.latency_s)
     if faults.away:

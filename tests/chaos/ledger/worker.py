@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -28,15 +28,9 @@ from integration_fabric.backends.kafka.publisher import KafkaPublisher
 from integration_fabric.backends.kafka.reader import KafkaReader
 from integration_fabric.backends.kafka.transactions import KafkaTransactions
 from integration_fabric.backends.registry.embedded import EmbeddedRegistry
-from integration_fabric.backends.sql.cross_references import SqlCrossReferences
-from integration_fabric.backends.sql.cursors import SqlCursors
 from integration_fabric.backends.sql.database import Database
 from integration_fabric.backends.sql.effects import SqlEffects
-from integration_fabric.backends.sql.instances import SqlInstances
 from integration_fabric.backends.sql.leases import SqlLeases
-from integration_fabric.backends.sql.orders import SqlOrders
-from integration_fabric.backends.sql.receipts import SqlReceipts
-from integration_fabric.backends.sql.system_states import SqlSystemStates
 from integration_fabric.canonical.routing import Routes
 from integration_fabric.connector_kit.actions import Action, action
 from integration_fabric.connector_kit.http_client import HttpClient, http_client
@@ -53,7 +47,7 @@ from integration_fabric.runtime.ports import Commit, Done, Fence, Stop, TakenLea
 from integration_fabric.runtime.records import TopicPartition
 from integration_fabric.runtime.subscriber import Handled, Running
 from integration_fabric.telemetry import logs
-from integration_fabric.wiring.fabric import Fabric, Stores
+from integration_fabric.wiring.fabric import Fabric, sql_stores
 from integration_fabric.wiring.settings import Settings
 from ledger.entries import AddEntry, Entry, EntryPosted, PostEntry, PutEntry, make_codec
 
@@ -171,19 +165,9 @@ async def write(client: HttpClient, method: str, path: str, command: Entry) -> E
     return reply(command)
 
 
-async def look(client: HttpClient, command: Entry) -> EntryPosted | None:
-    answer = await client.call("GET", f"/entries/{command.name}")
-    return reply(command) if answer.is_success else None
-
-
 @action(Strategy.NATIVE_KEY, in_flight=IN_FLIGHT, timeout=TIMEOUT, settles_after=SETTLES_AFTER)
 async def post(command: PostEntry, context: Context[HttpClient]) -> EntryPosted:
     return await write(context.needs, "POST", "/post", command)
-
-
-@post.read_back
-async def find_posted(command: PostEntry, context: Context[HttpClient]) -> EntryPosted | None:
-    return await look(context.needs, command)
 
 
 @action(Strategy.UPSERT, in_flight=IN_FLIGHT, timeout=TIMEOUT, settles_after=SETTLES_AFTER)
@@ -196,9 +180,11 @@ async def add(command: AddEntry, context: Context[HttpClient]) -> EntryPosted:
     return await write(context.needs, "POST", "/add", command)
 
 
+@post.read_back
 @add.read_back
-async def find_added(command: AddEntry, context: Context[HttpClient]) -> EntryPosted | None:
-    return await look(context.needs, command)
+async def look(command: Entry, context: Context[HttpClient]) -> EntryPosted | None:
+    answer = await context.needs.call("GET", f"/entries/{command.name}")
+    return reply(command) if answer.is_success else None
 
 
 ACTIONS: tuple[Action[Any, HttpClient, Any], ...] = (post, put, add)
@@ -231,8 +217,9 @@ async def open_ledger_fabric(job: Job) -> AsyncIterator[LedgerFabric]:
         database = Database(job.store_url)
         await asyncio.to_thread(database.open)
         stack.callback(database.close)
-        leases, effects, states = CrashingLeases(database), CrashingEffects(database), SqlSystemStates(database)
+        leases, effects = CrashingLeases(database), CrashingEffects(database)
         leases.point = effects.point = point
+        stores = replace(sql_stores(database), leases=leases, effects=effects)
         publisher = KafkaPublisher(codec=codec, config=producing)
         stack.push_async_callback(publisher.close)
         headers = {"x-pid": str(os.getpid()), "x-ledger": ledger}
@@ -253,18 +240,9 @@ async def open_ledger_fabric(job: Job) -> AsyncIterator[LedgerFabric]:
             clock=clock,
             codec=codec,
             publisher=publisher,
-            stores=Stores(
-                leases=leases,
-                effects=effects,
-                instances=SqlInstances(database),
-                cross_references=SqlCrossReferences(database),
-                cursors=SqlCursors(database),
-                receipts=SqlReceipts(database),
-                system_states=states,
-                orders=SqlOrders(database),
-            ),
+            stores=stores,
             systems={},
-            governors=Governors({ledger: Limits()}, states=states, clock=clock),
+            governors=Governors({ledger: Limits()}, states=stores.system_states, clock=clock),
             routes=Routes({}),
             reader=KafkaReader(config=producing),
             backing=backing,

@@ -11,8 +11,7 @@ from datetime import timedelta
 from inspect import iscoroutinefunction
 from typing import Any
 
-from broker_kit import KafkaKit, unique
-from confluent_kafka import KafkaError, KafkaException
+from broker_kit import KafkaKit, Unanswered, unique
 from destination import Destination, Pace, copied
 from ledger import Ledger
 from network import Network, Trap
@@ -155,22 +154,6 @@ class RealTransactions(KafkaTransactions):
             self._producer = Unanswered(self._producer, sent=fault is Fault.UNKNOWN_COMMITTED)  # type: ignore[assignment]
         await super().commit(commit)
         self._ledger.committing(self._id, commit)
-
-
-class Unanswered:
-    """A producer whose end of the transaction is sent, or not, and never answered."""
-
-    def __init__(self, producer: Any, *, sent: bool) -> None:
-        self._producer, self._sent = producer, sent
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._producer, name)
-
-    def commit_transaction(self, timeout_s: float) -> None:
-        if self._sent:
-            self._producer.commit_transaction(timeout_s)
-            self._sent = False
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer", False, True, False))
 
 
 class RealWorker:
