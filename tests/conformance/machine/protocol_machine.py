@@ -117,7 +117,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     @rule(which=integers(0, 9), keys=KEYS, partition=PARTITION, fates=FATES, then_s=THEN_S)
     def come_again(self, *, which: int, keys: list[str], partition: int, fates: list[Fate], then_s: float) -> None:
         """An id that came before, under other keys and in other partitions."""
-        known = self.stage.ledger.settled_messages(self._since)
+        known = self.stage.invariants.settled_messages(self._since)
         for key in keys if known else ():
             self.stage.publish(key, partition % self.stage.world.partitions, known[which % len(known)])
             partition += 1
@@ -216,7 +216,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     # -- people, and time
 
-    @precondition(lambda self: self.stage.ledger.is_all_committed())
+    @precondition(lambda self: self.stage.invariants.is_all_committed())
     @rule(partition=PARTITION, count=integers(1, 3), keys=KEYS, then_s=THEN_S)
     def skip(self, *, partition: int, count: int, keys: list[str], then_s: float) -> None:
         """What comes next is to be discarded. Of what may have begun that is not asked here: see the test of `test_attack_skip`."""
@@ -232,7 +232,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             for worker in self.stage.alive:
                 worker.crash()
             self._go(passes_s)
-            self._since = len(self.stage.ledger.published)
+            self._since = len(self.stage.invariants.published)
 
     @precondition(lambda self: not self.stage.world.comes_again)
     @rule()
@@ -247,7 +247,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     @invariant()
     def holds(self) -> None:
         if self._stage is not None:
-            self._guarded(self.stage.ledger.check)
+            self._guarded(self.stage.invariants.check)
 
     def teardown(self) -> None:
         if self._stage is None:
@@ -260,7 +260,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     def _rest(self) -> None:
         self.stage.rest()
-        self.stage.ledger.check_rest()
+        self.stage.invariants.check_rest()
 
     def _somebody(self, who: int) -> Worker:
         """Those first that own something."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from broker_kit import KafkaKit, Unanswered, unique
 from destination import Destination, Pace, copied
-from ledger import Ledger
+from invariants import Invariants
 from network import Network, Trap
 from sqlalchemy import select
 from stage import POLICY, World
@@ -136,14 +136,14 @@ class RealConsumer(OwnerThread):
 class RealTransactions(KafkaTransactions):
     """Watched, and with the ends that Kafka makes only when it is in trouble."""
 
-    def __init__(self, *, network: Network, consumer: RealConsumer, ledger: Ledger, **needs: Any) -> None:
+    def __init__(self, *, network: Network, consumer: RealConsumer, invariants: Invariants, **needs: Any) -> None:
         super().__init__(**needs)
-        self._network, self._consumer, self._ledger = network, consumer, ledger
+        self._network, self._consumer, self._invariants = network, consumer, invariants
         self.faults: list[Fault] = []
 
     async def commit(self, commit: Commit) -> None:
         if wrong := unlike_the_check(commit, self._consumer.handed_out):
-            self._ledger.offend(wrong)
+            self._invariants.offend(wrong)
         await self._network.carry_on("transaction", lambda: self._commit_watched(commit))
 
     async def _commit_watched(self, commit: Commit) -> None:
@@ -153,7 +153,7 @@ class RealTransactions(KafkaTransactions):
         if fault is not None and self._producer is not None:
             self._producer = Unanswered(self._producer, sent=fault is Fault.UNKNOWN_COMMITTED)  # type: ignore[assignment]
         await super().commit(commit)
-        self._ledger.committing(self._id, commit)
+        self._invariants.committing(self._id, commit)
 
 
 class RealWorker:
@@ -166,7 +166,7 @@ class RealWorker:
         self.transactions = RealTransactions(
             network=self.network,
             consumer=self.consumer,
-            ledger=stage.ledger,
+            invariants=stage.invariants,
             transactional_id=f"{stage.group}-{number}",
             config=stage.kit.config,
         )
@@ -227,7 +227,7 @@ class RealWorker:
 
 
 class RealStage:
-    """Everything of one run; the ledger looks at it as at `Stage`."""
+    """Everything of one run; the invariants look at it as at `Stage`."""
 
     def __init__(self, *, world: World, codec: Codec, kit: KafkaKit, database: Database) -> None:
         self.world, self.codec, self.kit, self.database = world, codec, kit, database
@@ -237,8 +237,8 @@ class RealStage:
         self.inquiry = KafkaInquiry(kit.config)
         self.workers: list[RealWorker] = []
         self.partitions = [TopicPartition(TOPIC, number) for number in range(world.partitions)]
-        self.ledger = Ledger(self, self.group)
-        self.destination = Destination(strategy=world.strategy, clock=self.clock, pace=PACE, offend=self.ledger.offend)
+        self.invariants = Invariants(self, self.group)
+        self.destination = Destination(strategy=world.strategy, clock=self.clock, pace=PACE, offend=self.invariants.offend)
         self._ends = [0] * world.partitions
         self._records: dict[str, list[Record]] = {}
         self._committed: dict[TopicPartition, CommittedOffset] = {}
@@ -252,11 +252,11 @@ class RealStage:
 
     async def publish(self, key: str, partition: int) -> None:
         """Every third one after a record of a transaction that was aborted, which nobody may see."""
-        message = f"m{len(self.ledger.published)}"
+        message = f"m{len(self.invariants.published)}"
         body = TaxCodeChanged(tax_code=key, name="n", rate=1, legal_entity=LegalEntity("no"), aggregate_version=1)  # type: ignore[arg-type]
         out = encode_envelope(Envelope(body, MessageId(message), "/machine", self.clock.now(), message), self.codec)
         offset = await asyncio.to_thread(self._produce, out, partition)
-        self.ledger.arrived(partition, offset, message, key)
+        self.invariants.arrived(partition, offset, message, key)
 
     def _produce(self, out: Any, partition: int) -> int:
         found: list[int] = []
@@ -314,12 +314,12 @@ class RealStage:
             if not self.alive:
                 self.start()
         await self._look()
-        self.ledger.check_rest()
+        self.invariants.check_rest()
 
     async def _is_all_committed(self) -> bool:
         found = [item for worker in self.alive for item in worker.loop._owned.values() if item.fence is not None]
         below = {item.partition.partition: item.committed for item in found}
-        return all(offset < below.get(partition, 0) for partition, offset in self.ledger.published)
+        return all(offset < below.get(partition, 0) for partition, offset in self.invariants.published)
 
     async def _look(self) -> None:
         reader = KafkaReader(config=self.kit.config, inquiry=self.inquiry)
@@ -339,7 +339,7 @@ class RealStage:
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*left, return_exceptions=True)
 
-    # -- as the ledger looks at it
+    # -- as the invariants look at it
 
     @property
     def broker(self) -> RealStage:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from destination import Destination, Pace, copied
-from ledger import Ledger
+from invariants import Invariants
 from network import Network, Trap
 from stage_ports import Connection, StageConsumer, StageEffects, StageTransactions, reached_by
 from virtual_time import LoopClock, VirtualLoop
@@ -110,10 +110,10 @@ class Worker:
             clock=stage.clock,
             network=self.network,
             consumer=self.consumer,
-            offend=stage.ledger.offend,
-            announcements=stage.ledger,
+            offend=stage.invariants.offend,
+            announcements=stage.invariants,
         )
-        connection = Connection(store, self.network, stage.ledger.offend)
+        connection = Connection(store, self.network, stage.invariants.offend)
         tables = stage.tables_of(store)
         self.effects = StageEffects(
             reached_by(tables.effects, connection), clock=stage.clock, worker=self.name, destination=stage.destination
@@ -159,7 +159,7 @@ class Worker:
 
     def _begin(self, delivery: Delivery) -> None:
         if delivery.coordinates.partition not in self.loop.told:
-            self._stage.ledger.offend(f"I1: {self.name} handles {delivery.coordinates}, which it was told is not its own")
+            self._stage.invariants.offend(f"I1: {self.name} handles {delivery.coordinates}, which it was told is not its own")
 
     async def hop(self, point: str) -> None:
         await self.network.hop(point)
@@ -223,12 +223,12 @@ class Stage:
         self.partitions = self.broker.partitions(TOPIC)
         self._tables: dict[str, Tables] = {}
         self.store = self.make_store("store")
-        self.ledger = Ledger(self, NAME)
-        self.destination = Destination(strategy=self.world.strategy, clock=self.clock, pace=Pace(), offend=self.ledger.offend)
+        self.invariants = Invariants(self, NAME)
+        self.destination = Destination(strategy=self.world.strategy, clock=self.clock, pace=Pace(), offend=self.invariants.offend)
         self._guests: list[str] = []
 
     def _failed(self, _: Any, what: dict[str, Any]) -> None:
-        self.ledger.offend(f"{what.get('message')}: {what.get('exception')!r}")
+        self.invariants.offend(f"{what.get('message')}: {what.get('exception')!r}")
 
     def make_store(self, name: str) -> MemoryStore:
         store = MemoryStore(self.clock, store_id=name)
@@ -238,7 +238,7 @@ class Stage:
     def tables_of(self, store: MemoryStore) -> Tables:
         return self._tables[store.store_id]
 
-    # -- as the ledger looks at it
+    # -- as the invariants look at it
 
     @property
     def now_s(self) -> float:
@@ -268,11 +268,11 @@ class Stage:
 
     def publish(self, key: str, partition: int, message: str | None = None) -> str:
         """A new message, or one that came before. Returns its id."""
-        identity = message or f"m{len(self.ledger.published)}"
+        identity = message or f"m{len(self.invariants.published)}"
         body = TaxCodeChanged(tax_code=key, name="n", rate=1, legal_entity=LegalEntity("no"), aggregate_version=1)  # type: ignore[arg-type]
         envelope = Envelope(body, MessageId(identity), "/machine", self.clock.now(), identity)
         record = self.broker.append(encode_envelope(envelope, self.codec), partition=partition)
-        self.ledger.arrived(partition, record.offset, identity, key)
+        self.invariants.arrived(partition, record.offset, identity, key)
         return identity
 
     # -- workers
@@ -302,7 +302,7 @@ class Stage:
             self.broker.expire(NAME, self._guests.pop())
 
     def skip(self, partition: int, until: int) -> None:
-        below = self.ledger.skipped_below
+        below = self.invariants.skipped_below
         below[partition] = max(below[partition], until)
         self.orders.append(Order(NAME, OrderKind.SKIP, "ola", "why", self.partitions[partition], until=until))
         for worker in self.alive:
@@ -339,7 +339,7 @@ class Stage:
         worker = self.start(self.make_store(f"store-{len(self._tables)}"))
         self.run(asyncio.sleep(40))
         if not (worker.task.done() and isinstance(worker.task.exception(), ForeignStore)):
-            self.ledger.offend("A4: a worker goes on with another store than the one that offsets were committed with")
+            self.invariants.offend("A4: a worker goes on with another store than the one that offsets were committed with")
         worker.crash()
         self.workers.remove(worker)
         self._leave(worker)
@@ -362,7 +362,7 @@ class Stage:
         """Heal, and wait until nothing is left to do, or the subscriber stands still."""
         self.heal()
         until_s = self.time.now_s + HEALED_S
-        while not self.ledger.is_all_committed() and self.time.now_s < until_s:
+        while not self.invariants.is_all_committed() and self.time.now_s < until_s:
             self.go(2)
             if not self.alive:
                 self.start()

@@ -54,8 +54,8 @@ def test_an_id_over_offsets_keys_and_partitions_is_applied_once(make_stage: Make
     for key, partition in (("a", 0), ("b", 0), ("a", 1), ("b", 1)):
         stage.publish(key, partition, message)
     stage.rest()
-    stage.ledger.check_rest()
-    outcomes = [stage.ledger.first[place].outcome for place in sorted(stage.ledger.published)]
+    stage.invariants.check_rest()
+    outcomes = [stage.invariants.first[place].outcome for place in sorted(stage.invariants.published)]
     assert outcomes == ["applied", "duplicate", "duplicate", "duplicate", "duplicate"]
     assert len({landing.position for landing in stage.destination.landed}) == 1
 
@@ -72,7 +72,7 @@ def test_an_id_that_comes_again_while_its_outcome_is_unknown_is_applied_once(mak
     stage.publish("b", 0, stage.publish("a", 0))
     stage.start()
     stage.rest()
-    stage.ledger.check_rest()
+    stage.invariants.check_rest()
 
 
 # -- what people order
@@ -91,7 +91,7 @@ def test_what_has_begun_is_not_passed_over(make_stage: MakeStage, strategy: Stra
     stage.go(1)
     stage.skip(0, 1)
     stage.rest()
-    stage.ledger.check_rest()
+    stage.invariants.check_rest()
 
 
 def test_what_has_not_begun_is_passed_over(make_stage: MakeStage) -> None:
@@ -100,8 +100,8 @@ def test_what_has_not_begun_is_passed_over(make_stage: MakeStage) -> None:
     for key in ("a", "a", "a"):
         stage.publish(key, 0)
     stage.rest()
-    stage.ledger.check_rest()
-    assert [stage.ledger.first[0, offset].outcome for offset in range(3)] == ["discarded", "discarded", "applied"]
+    stage.invariants.check_rest()
+    assert [stage.invariants.first[0, offset].outcome for offset in range(3)] == ["discarded", "discarded", "applied"]
 
 
 # -- bounds, and a store that is away
@@ -120,8 +120,8 @@ def test_an_outage_in_the_middle_of_an_attempt_makes_no_dead_letter(make_stage: 
     worker.heal()
     stage.go(150)
     stage.rest()
-    stage.ledger.check_rest()
-    assert stage.ledger.first[0, 0].outcome == "applied"
+    stage.invariants.check_rest()
+    assert stage.invariants.first[0, 0].outcome == "applied"
 
 
 @pytest.mark.parametrize("point", [point for point in POINTS if point.split()[0] not in {"stop", "give_up", "found", "retake", "renew"}])
@@ -137,10 +137,10 @@ def test_a_store_that_goes_at_any_point_is_waited_for(make_stage: MakeStage, poi
     stage.store.is_down = True
     worker.heal()
     stage.go(300)
-    assert not stage.ledger.offences
+    assert not stage.invariants.offences
     stage.rest()
-    stage.ledger.check_rest()
-    assert [stage.ledger.first[0, offset].outcome for offset in range(3)] == ["applied"] * 3
+    stage.invariants.check_rest()
+    assert [stage.invariants.first[0, offset].outcome for offset in range(3)] == ["applied"] * 3
 
 
 @pytest.mark.xfail(strict=True, reason="SQL's transactions are not numbered yet (protocol.md, B): the serial in the metadata is always 0")
@@ -162,7 +162,7 @@ def test_an_older_copy_of_the_store_is_refused(make_stage: MakeStage) -> None:
         table.clear()
         table.update(found)  # type: ignore[arg-type]
     stage.rest()
-    stage.ledger.check_rest()
+    stage.invariants.check_rest()
 
 
 # -- a batch of which a part is lost
@@ -183,7 +183,7 @@ def _lose_one_of_two(make_stage: MakeStage, seed: int) -> None:
     worker.heal()
     stage.go(2)
     stage.rest()
-    stage.ledger.check_rest()
+    stage.invariants.check_rest()
 
 
 def _publish_to_both(stage: Stage) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bench import Bench, copier, tax_code
+from loop_bench import Bench, copier, tax_code
 
 from integration_fabric.messages.errors import ContractBroken
 from integration_fabric.runtime.ports import Codec

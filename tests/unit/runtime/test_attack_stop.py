@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bench import Bench, copier, tax_code
+from loop_bench import Bench, copier, tax_code
 
 from integration_fabric.messages.errors import DataProblem
 from integration_fabric.runtime.consumer import LoopState

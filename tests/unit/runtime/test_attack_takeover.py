@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bench import NAME, Bench, copier, tax_code
+from loop_bench import NAME, Bench, copier, tax_code
 
 from integration_fabric.messages.master_data import TaxCodeChanged
 from integration_fabric.runtime.ports import Codec

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
-from bench import copier, copy_of, tax_code
+from loop_bench import copier, copy_of, tax_code
 
 from integration_fabric.backends.avro.codec import AvroCodec
 from integration_fabric.backends.memory.clock import FakeClock

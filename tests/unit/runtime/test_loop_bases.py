@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench import NAME, Bench, Member, copier, tax_code
+from loop_bench import NAME, Bench, Member, copier, tax_code
 
 from integration_fabric.messages.errors import DataProblem
 from integration_fabric.runtime.consumer import LoopState

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from bench import Bench, copier, tax_code
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import integers, lists, sampled_from
+from loop_bench import Bench, copier, tax_code
 
 from integration_fabric.backends.memory.transactions import Fault
 from integration_fabric.runtime.consumer import Bounds

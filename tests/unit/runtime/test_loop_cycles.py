@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections import Counter
 
-from bench import Bench, copier
+from loop_bench import Bench, copier
 from prometheus_client import REGISTRY
 
 from integration_fabric.runtime.ports import Codec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bench import NAME, Bench, copier, tax_code
+from loop_bench import NAME, Bench, copier, tax_code
 
 from integration_fabric.messages.errors import DataProblem, Transient, Unavailable
 from integration_fabric.messages.master_data import TaxCodeChanged

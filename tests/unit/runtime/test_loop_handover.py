@@ -7,9 +7,9 @@ import random
 from datetime import timedelta
 
 import pytest
-from bench import NAME, Bench, Handle, Member, copier, owned, tax_code
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import integers
+from loop_bench import NAME, Bench, Handle, Member, copier, owned, tax_code
 
 from integration_fabric.backends.memory.transactions import Fault
 from integration_fabric.messages.errors import Transient, Unavailable

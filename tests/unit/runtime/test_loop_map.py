@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from bench import Bench, copier, tax_code
+from loop_bench import Bench, copier, tax_code
 
 from integration_fabric.messages.master_data import TaxCodeChanged
 from integration_fabric.runtime.consumer import Bounds

@@ -6,9 +6,9 @@ import random
 from collections import defaultdict
 
 import pytest
-from bench import Bench, copier, tax_code
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import integers
+from loop_bench import Bench, copier, tax_code
 
 from integration_fabric.messages.errors import MissingParent, Transient, Unavailable
 from integration_fabric.runtime.outcomes import Filtered, Outcome

@@ -7,9 +7,9 @@ from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
 
-from bench import NAME, READS, Bench, copy_of, tax_code
 from hypothesis import given, settings
 from hypothesis.strategies import floats, integers, lists
+from loop_bench import NAME, READS, Bench, copy_of, tax_code
 
 from integration_fabric.backends.memory.stores import MemoryCrossReferences, MemoryEffects
 from integration_fabric.delivery.ports import EffectLog, EffectState, Remembered

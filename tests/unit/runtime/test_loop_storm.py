@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from bench import NAME, Bench, copier, tax_code
 from hypothesis import given, settings
 from hypothesis.strategies import booleans, builds, integers, just, lists
+from loop_bench import NAME, Bench, copier, tax_code
 from prometheus_client import REGISTRY
 
 from integration_fabric.messages.errors import DataProblem

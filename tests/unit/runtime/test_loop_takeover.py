@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from bench import NAME, Bench, copier, owned, tax_code
+from loop_bench import NAME, Bench, copier, owned, tax_code
 from prometheus_client import REGISTRY
 
 from integration_fabric.runtime.ports import Codec, Stop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
-from bench import NAME, Bench, Member, copier, tax_code
+from loop_bench import NAME, Bench, Member, copier, tax_code
 
 from integration_fabric.messages.errors import DataProblem, Unavailable
 from integration_fabric.messages.master_data import TaxCodeChanged

@@ -30,7 +30,7 @@ Place = tuple[int, int]
 """Partition and offset."""
 
 
-class Ledger:
+class Invariants:
     """Follows one run."""
 
     def __init__(self, stage: Stage | RealStage, group: str) -> None:
@@ -69,7 +69,7 @@ class Ledger:
     def is_all_committed(self) -> bool:
         return len(self._looked().first) == len(self.published)
 
-    def _looked(self) -> Ledger:
+    def _looked(self) -> Invariants:
         self._follow()
         return self
 
