@@ -53,7 +53,7 @@ class Action(Generic[C, K, A]):
         Raises:
             TypeError: a strategy that needs `read_back` has none.
         """
-        if self.find is None and self.strategy is not Strategy.UPSERT:
+        if self.find is None and self.strategy in {Strategy.NATIVE_KEY, Strategy.LOOKUP_FIRST}:
             raise TypeError(f"{self.command.__name__} of {system}: strategy {self.strategy} needs a read_back")
         policy = self.policy
         effect = Effect(
@@ -71,7 +71,7 @@ class Action(Generic[C, K, A]):
                 return delivery.settle(Filtered(f"for {addressed}"))
             return await once.run(delivery)
 
-        return Running(subscriber_name(system, self.command), (self.command,), policy, run)
+        return Running(subscriber_name(system, self.command), (self.command,), policy, run, once.conclude)
 
     def _sender(self, system: System, client: K) -> Callable[[Delivery, int], Awaitable[Reply]]:
         async def send(delivery: Delivery, generation: int) -> Reply:

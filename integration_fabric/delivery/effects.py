@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar, assert_never
 
 from integration_fabric.delivery.deadline import sending_until
@@ -71,6 +72,10 @@ class Effect:
     """How long after its last moment a call may still land at the vendor."""
 
 
+def _duplicate() -> Handled:
+    return Handled(OutcomeKind.DUPLICATE, detail="applied from another position")
+
+
 class Once:
     """Carries out the effects of one subscriber once each."""
 
@@ -86,23 +91,59 @@ class Once:
             UnknownOutcome: nobody knows, and the strategy has no way to find out.
             FabricError: as the action raised it; the call had no effect then.
         """
+        while (handled := await self._handle(delivery)) is None:
+            pass
+        return handled
+
+    async def conclude(self, delivery: Delivery) -> Handled | None:
+        """Find out what became of a command that is to be passed over: what has begun is not undone by saying so (protocol.md, F).
+
+        Returns:
+            What became of it; None where it had no effect, or where only a person can know.
+
+        Raises:
+            FabricError: it cannot be found out now.
+        """
+        began = await self._log.began(delivery.fence, delivery.envelope.id, delivery.coordinates)
+        match began:
+            case None:
+                return None
+            case Remembered(handled):
+                return handled
+            case Open():
+                return None if self._effect.strategy is Strategy.UNSAFE else await self._conclude(delivery, began)
+
+    async def _conclude(self, delivery: Delivery, began: Open) -> Handled | None:
+        """Read back; what is set by external id is set again instead, and then it is applied."""
+        await self._settled_down(delivery, began)
+        async with self._gate.turn(delivery.pause):
+            if self._effect.find is None:
+                return await self._look_and_resend(delivery, began)
+            found = await self._read_back(delivery, began.generation)
+            if found is not None:
+                return await self._settle(delivery, found)
+            await self._withdraw(delivery)
+            return None
+
+    async def _handle(self, delivery: Delivery) -> Handled | None:
+        """Claim it, and carry it out or find out what became of it; None where another record of it was on it: then look again."""
         effect, envelope = self._effect, delivery.envelope
         async with self._gate.turn(delivery.pause):
             began_s = self._clock.monotonic_s()
             claim: Claim = await self._log.claim(delivery.fence, envelope.id, delivery.coordinates, within=effect.timeout + MARGIN)
             match claim:
                 case Remembered(handled, same_record):
-                    return handled if same_record else Handled(OutcomeKind.DUPLICATE, detail="applied from another position")
+                    return handled if same_record else _duplicate()
                 case Fresh(generation):
                     ended = await self._send(delivery, generation, began_s)
                     if isinstance(ended, Handled):
                         return ended
-                    remaining = ended
-                case Open(generation, remaining):
-                    pass
+                    began = Open(generation, ended)
+                case Open():
+                    began = claim
                 case _:
                     assert_never(claim)
-        return await self._resolve(delivery, generation, remaining)
+        return await self._resolve(delivery, began)
 
     async def _send(self, delivery: Delivery, generation: int, began_s: float) -> Handled | timedelta:
         """Make the call if it ends before the intent's deadline, and write down how it ended.
@@ -111,12 +152,12 @@ class Once:
             What became of it; where nobody knows, what is left of the deadline.
         """
         if self._clock.monotonic_s() - began_s > MARGIN.total_seconds():
-            await self._kept(delivery, lambda: self._log.withdraw(delivery.fence, delivery.envelope.id))
+            await self._withdraw(delivery)
             raise Unavailable("the store was too slow for the intent's deadline; nothing was sent")
         try:
             reply = await self._call(delivery, generation, began_s)
         except (*_NOT_SENT, *_REFUSED):
-            await self._kept(delivery, lambda: self._log.withdraw(delivery.fence, delivery.envelope.id))
+            await self._withdraw(delivery)
             raise
         except (UnknownOutcome, TimeoutError) as error:
             LOG.unknown_outcome(delivery.fence.subscriber, delivery.envelope, error, strategy=self._effect.strategy)
@@ -134,36 +175,41 @@ class Once:
             await self._gate.note(error)
             raise
         except Exception:
-            await self._kept(delivery, lambda: self._log.give_up(delivery.fence, delivery.envelope.id))
+            await self._give_up(delivery)
             raise
         await self._gate.note(None)
         return reply
 
-    async def _resolve(self, delivery: Delivery, generation: int, remaining: timedelta) -> Handled:
+    async def _resolve(self, delivery: Delivery, began: Open) -> Handled | None:
         """Find out whether a call that may have been sent was carried out; send it again only where that is safe."""
         if self._effect.strategy is not Strategy.NATIVE_KEY:
-            await delivery.pause(max(0.0, (remaining + self._effect.settles_after).total_seconds()), aside=True)
+            await self._settled_down(delivery, began)
+        if self._effect.strategy is Strategy.UNSAFE:
+            if await self._give_up(delivery, began.mark):
+                raise UnknownOutcome("nobody knows whether it was carried out, and it is not sent again by itself: look into the system")
+            return None
         async with self._gate.turn(delivery.pause):
-            return await self._look_and_resend(delivery, generation, remaining)
+            return await self._look_and_resend(delivery, began)
 
-    async def _look_and_resend(self, delivery: Delivery, generation: int, remaining: timedelta) -> Handled:
+    async def _settled_down(self, delivery: Delivery, began: Open) -> None:
+        """Wait until a call that may have been sent can no longer land."""
+        await delivery.pause(max(0.0, (began.remaining + self._effect.settles_after).total_seconds()), aside=True)
+
+    async def _look_and_resend(self, delivery: Delivery, began: Open) -> Handled | None:
         effect, envelope = self._effect, delivery.envelope
         found = None
-        forgotten = effect.strategy is Strategy.NATIVE_KEY and remaining < -VENDOR_MEMORY
+        forgotten = effect.strategy is Strategy.NATIVE_KEY and began.remaining < -VENDOR_MEMORY
         if effect.strategy is Strategy.LOOKUP_FIRST or forgotten:
-            found = await self._read_back(delivery, generation)
+            found = await self._read_back(delivery, began.generation)
             LOG.resolved(delivery.fence.subscriber, envelope, found=found is not None, strategy=effect.strategy)
         if found is not None:
             return await self._settle(delivery, found)
         began_s = self._clock.monotonic_s()
-        within = effect.timeout + MARGIN
-        await self._kept(
-            delivery,
-            lambda: self._log.renew(delivery.fence, envelope.id, delivery.coordinates, within=within, generation=generation),
-        )
+        if not await self._renew(delivery, began):
+            return None
         if self._clock.monotonic_s() - began_s > MARGIN.total_seconds():
             raise Unavailable("the store was too slow for the intent's deadline; nothing was sent again")
-        return await self._resend(delivery, generation, began_s)
+        return await self._resend(delivery, began.generation, began_s)
 
     async def _resend(self, delivery: Delivery, generation: int, began_s: float) -> Handled:
         """As `_send`, after an unknown outcome: another one is for the lane to come back to."""
@@ -172,7 +218,7 @@ class Once:
         except (UnknownOutcome, TimeoutError) as error:
             LOG.unknown_outcome(delivery.fence.subscriber, delivery.envelope, error, strategy=self._effect.strategy)
             if self._is_hopeless(delivery.envelope.id):
-                await self._kept(delivery, lambda: self._log.give_up(delivery.fence, delivery.envelope.id))
+                await self._give_up(delivery)
                 raise UnknownOutcome(f"sent {MAX_ROUNDS} times while the system answered others, and never answered: {error}") from error
             raise Unavailable(f"no answer again after {self._clock.monotonic_s() - began_s:.1f} s: {error}") from error
         return await self._settle(delivery, reply)
@@ -206,11 +252,22 @@ class Once:
         self._rounds.pop(delivery.envelope.id, None)
         state = EffectState.REFUSED if reply.refused else EffectState.DONE
         fence, envelope = delivery.fence, delivery.envelope
-        await self._kept(
+        is_ours = await self._kept(
             delivery,
             lambda: self._log.settle(fence, envelope.id, delivery.coordinates, reply.handled, state=state, links=reply.links),
         )
-        return reply.handled
+        return reply.handled if is_ours else _duplicate()
+
+    async def _renew(self, delivery: Delivery, began: Open) -> bool:
+        fence, envelope, within = delivery.fence, delivery.envelope, self._effect.timeout + MARGIN
+        renew = partial(self._log.renew, fence, envelope.id, delivery.coordinates, within=within, generation=began.generation)
+        return await self._kept(delivery, lambda: renew(mark=began.mark))
+
+    async def _withdraw(self, delivery: Delivery) -> None:
+        await self._kept(delivery, lambda: self._log.withdraw(delivery.fence, delivery.envelope.id, delivery.coordinates))
+
+    async def _give_up(self, delivery: Delivery, mark: float | None = None) -> bool:
+        return await self._kept(delivery, lambda: self._log.give_up(delivery.fence, delivery.envelope.id, delivery.coordinates, mark=mark))
 
     async def _kept(self, delivery: Delivery, write: Callable[[], Awaitable[T]]) -> T:
         """Write until the store takes it: what a call was answered must not be lost because the store is away."""

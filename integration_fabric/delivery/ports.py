@@ -51,6 +51,8 @@ class Open:
     generation: int
     remaining: timedelta
     """Until the call can no longer be sent, by the database's clock; not above zero where that has passed."""
+    mark: float | None = None
+    """Tells this intent from a later one of the same message, which another record of it may have written; None where it is one's own."""
 
 
 Claim = Fresh | Remembered | Open
@@ -77,22 +79,36 @@ class EffectLog(Protocol):
         """Look a message up; where it is new, write an intent whose deadline is `within` from now by the database's clock."""
         ...
 
-    async def renew(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int) -> None:
-        """Write the intent anew, with this epoch, deadline and generation: it is about to be sent again."""
+    async def began(self, fence: Fence, message_id: str, coordinates: Coordinates) -> Remembered | Open | None:
+        """Look up what this very record has begun; None where it has begun nothing. Writes nothing."""
+        ...
+
+    async def renew(
+        self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int, mark: float | None = None
+    ) -> bool:
+        """Write the open intent anew, as this record's, with this epoch, deadline and generation: it is about to be sent again.
+
+        Returns:
+            False where it is no longer the one of `mark`, nor this record's own: another record of the same message is on it.
+        """
         ...
 
     async def settle(
         self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, *, state: EffectState, links: Sequence[Link] = ()
-    ) -> None:
-        """Write what became of it, with its outputs and its cross-references."""
+    ) -> bool:
+        """Write what became of it, with its outputs and its cross-references.
+
+        Returns:
+            False where another record of the same message has settled it before: this one is a duplicate.
+        """
         ...
 
-    async def withdraw(self, fence: Fence, message_id: str) -> None:
-        """Take an intent back: nothing was sent."""
+    async def withdraw(self, fence: Fence, message_id: str, coordinates: Coordinates) -> None:
+        """Take this record's open intent back: nothing was sent. What is another record's stays."""
         ...
 
-    async def give_up(self, fence: Fence, message_id: str) -> None:
-        """Mark an open intent as unknown: a person decides."""
+    async def give_up(self, fence: Fence, message_id: str, coordinates: Coordinates, *, mark: float | None = None) -> bool:
+        """Mark an open intent as unknown: a person decides. Returns as `renew`."""
         ...
 
     async def prune(self, fence: Fence, *, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:

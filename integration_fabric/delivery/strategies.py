@@ -14,3 +14,5 @@ class Strategy(StrEnum):
     """The call sets state by external id: it may be sent again once the first can no longer land."""
     LOOKUP_FIRST = "lookup_first"
     """The vendor is asked by external id before anything is sent again."""
+    UNSAFE = "unsafe"
+    """Nothing is sent again by itself: a person decides."""

@@ -92,6 +92,10 @@ class Instances(Protocol):
         """
         ...
 
+    async def handled(self, fence: Fence, message_id: MessageId, coordinates: Coordinates) -> Handled | None:
+        """What is stored of a message that this very record brought; None where it was not handled. Raises Fenced."""
+        ...
+
     async def prune(self, fence: Fence, *, process: str, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
         """As `delivery.ports.EffectLog.prune`, for what was handled of a partition; and for changes of master data that mend no refusal.
 

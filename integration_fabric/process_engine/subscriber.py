@@ -31,7 +31,10 @@ def running(process: Process, *, instances: Instances, routes: Routes) -> Runnin
         clerk = _Clerk(process, routes, delivery)
         return await instances.handle(delivery.fence, envelope.id, delivery.coordinates, process=process.name, decide=clerk.decide)
 
-    return Running(subscriber_name(process), reads(process), Policy(in_flight=32), run)
+    async def conclude(delivery: Delivery) -> Handled | None:
+        return await instances.handled(delivery.fence, delivery.envelope.id, delivery.coordinates)
+
+    return Running(subscriber_name(process), reads(process), Policy(in_flight=32), run, conclude)
 
 
 def reads(process: Process) -> tuple[type[Event], ...]:

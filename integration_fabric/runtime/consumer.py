@@ -427,9 +427,9 @@ class SubscriberLoop(Listener):
         try:
             order = self._reins.steering.skip(owned.partition, record.offset)
             if order is not None:
-                self._complete(owned, self._executor.discard(record, why=f"{order.why} ({order.by})"))
-                return
-            result = await self._executor.execute(record, owned.fence, self._pause_of(owned))
+                result = await self._executor.pass_over(record, owned.fence, self._pause_of(owned), why=f"{order.why} ({order.by})")
+            else:
+                result = await self._executor.execute(record, owned.fence, self._pause_of(owned))
             if result.dead_letter is not None:
                 await self._stop_at(owned, result)
             self._complete(owned, result)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from integration_fabric.messages.envelope import Envelope
 from integration_fabric.messages.errors import FailureClass, Fenced, Undecodable, UnknownOutcome
@@ -19,6 +19,8 @@ from integration_fabric.runtime.ports import Clock, Codec, Fence
 from integration_fabric.runtime.records import Outgoing, Record
 from integration_fabric.runtime.subscriber import Delivery, Handled, Pause, Running
 from integration_fabric.telemetry.logs import LOG
+
+E = TypeVar("E")
 
 
 class Abandoned(Exception):
@@ -120,6 +122,18 @@ class _Trail:
         return tally
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """It is not tried again."""
+
+    error: Exception
+    decision: GiveUp
+
+
+async def _never_began(_: Delivery) -> None:
+    return None
+
+
 class Executor:
     """Runs the messages of one subscriber."""
 
@@ -148,33 +162,50 @@ class Executor:
             Abandoned: the partition is handed over.
         """
         trail = self._new_trail()
+        ended = await self._try(record, fence, trail, pause, run=self._running.run)
+        if isinstance(ended, _Failed):
+            return self._give_up(record, trail, ended.error, ended.decision)
+        return self._result(record, trail, ended)
+
+    async def pass_over(self, record: Record, fence: Fence, pause: Pause, *, why: str) -> Result:
+        """What becomes of a message that a person passes over: where it has begun, that is found out first; else nothing is done.
+
+        Where it cannot be found out it is a dead letter: an effect that may be there is not discarded unseen.
+
+        Raises:
+            Fenced: another worker owns the partition.
+            Abandoned: the partition is handed over.
+        """
+        trail = self._new_trail()
+        ended = await self._try(record, fence, trail, pause, run=self._running.conclude or _never_began)
+        if isinstance(ended, Handled):
+            return self._result(record, trail, ended)
+        if isinstance(ended, _Failed) and ended.decision.failure is not FailureClass.UNDECODABLE:
+            return self._give_up(record, trail, ended.error, ended.decision)
+        return self._result(record, trail, Handled(OutcomeKind.DISCARDED, detail=_in_whole_letters(why)))
+
+    async def _try(
+        self, record: Record, fence: Fence, trail: _Trail, pause: Pause, *, run: Callable[[Delivery], Awaitable[E]]
+    ) -> E | _Failed:
+        """Again and again, until it ends or its policy says that it is enough."""
         while True:
             try:
-                handled = await self._attempt(record, fence, trail, trail.idling(pause, self._clock))
+                return await run(await self._delivery(record, fence, trail, trail.idling(pause, self._clock)))
             except (Fenced, Abandoned):
                 raise
             except Exception as raised:  # noqa: BLE001  every failure has a policy, a defect's too
                 error = self._named(raised)
                 decision = self._decide(error, trail)
                 if isinstance(decision, GiveUp):
-                    return self._give_up(record, trail, error, decision)
+                    return _Failed(error, decision)
                 await self._wait(decision, trail, error, pause)
                 trail.next_attempt(self._clock.now(), self._clock.monotonic_s())
-            else:
-                return self._result(record, trail, handled)
 
     def _new_trail(self) -> _Trail:
         now, now_s = self._clock.now(), self._clock.monotonic_s()
         return _Trail(now, now_s, now, now_s)
 
-    def discard(self, record: Record, *, why: str) -> Result:
-        """What becomes of a message that a person passes over: nothing is done, and it says who and why."""
-        trail = self._new_trail()
-        with suppress(Undecodable):
-            trail.envelope = read_envelope(record, self._codec, self._kinds)
-        return self._result(record, trail, Handled(OutcomeKind.DISCARDED, detail=_in_whole_letters(why)))
-
-    async def _attempt(self, record: Record, fence: Fence, trail: _Trail, pause: Pause) -> Handled:
+    async def _delivery(self, record: Record, fence: Fence, trail: _Trail, pause: Pause) -> Delivery:
         envelope = trail.envelope
         if envelope is None:
             try:
@@ -183,8 +214,7 @@ class Executor:
                 envelope = await self._learn_and_read(record)
             trail.envelope = envelope
         coordinates = envelope.position or record.coordinates
-        delivery = Delivery(envelope, coordinates, fence, len(trail.attempts) + 1, trail.attempt_at, self._outputs, pause)
-        return await self._running.run(delivery)
+        return Delivery(envelope, coordinates, fence, len(trail.attempts) + 1, trail.attempt_at, self._outputs, pause)
 
     async def _learn_and_read(self, record: Record) -> Envelope:
         """It may be that its schema was never met here."""

@@ -78,6 +78,7 @@ class Delivery:
 
 
 Run = Callable[[Delivery], Awaitable[Handled]]
+Conclude = Callable[[Delivery], Awaitable[Handled | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,9 @@ class Running:
     reads: tuple[type[Message], ...]
     policy: Policy
     run: Run
+    conclude: Conclude | None = None
+    """Finds out what became of a message that is to be passed over: None where it had no effect. None for a subscriber all of whose
+    outcomes are Kafka's: what is not committed never was."""
 
 
 @dataclass(frozen=True, slots=True)

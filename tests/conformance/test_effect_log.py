@@ -148,7 +148,7 @@ async def test_whoever_takes_over_finds_what_was_done(stores: Stores) -> None:
 async def test_an_intent_that_is_taken_back_never_was(stores: Stores) -> None:
     await stores.take()
     await claim(stores)
-    await stores.effects.withdraw(FENCE, "m-1")
+    await stores.effects.withdraw(FENCE, "m-1", HERE)
     assert await claim(stores) == Fresh(0)
 
 
@@ -156,14 +156,14 @@ async def test_what_is_done_cannot_be_taken_back(stores: Stores) -> None:
     await stores.take()
     await claim(stores)
     await settle(stores)
-    await stores.effects.withdraw(FENCE, "m-1")
+    await stores.effects.withdraw(FENCE, "m-1", HERE)
     assert await claim(stores) == Remembered(HANDLED, same_record=True)
 
 
 async def test_an_effect_given_up_is_open_still(stores: Stores) -> None:
     await stores.take()
     await claim(stores)
-    await stores.effects.give_up(FENCE, "m-1")
+    await stores.effects.give_up(FENCE, "m-1", HERE)
     assert isinstance(await claim(stores), Open)
 
 
@@ -182,11 +182,114 @@ async def test_a_renewed_intent_that_is_taken_back_keeps_its_generation_and_wait
     await stores.take()
     await claim(stores)
     await stores.effects.renew(FENCE, "m-1", HERE, within=MINUTE, generation=2)
-    await stores.effects.withdraw(FENCE, "m-1")
+    await stores.effects.withdraw(FENCE, "m-1", HERE)
     found = await claim(stores)
     assert isinstance(found, Open)
     assert found.generation == 2
     assert found.remaining <= timedelta(0)
+
+
+# -- one message by two records
+
+
+async def seen_from_elsewhere(stores: Stores) -> Open:
+    """The open intent, as another record of the same message finds it."""
+    found = await stores.effects.claim(FENCE, "m-1", ELSEWHERE, within=MINUTE)
+    assert isinstance(found, Open)
+    return found
+
+
+async def test_an_intent_that_is_as_it_was_seen_goes_over_to_another_record(stores: Stores) -> None:
+    await stores.take()
+    await claim(stores, within=timedelta(seconds=-100))
+    seen = await seen_from_elsewhere(stores)
+    assert await stores.effects.renew(FENCE, "m-1", ELSEWHERE, within=MINUTE, generation=0, mark=seen.mark)
+    assert (await seen_from_elsewhere(stores)).remaining > timedelta(seconds=40)
+    assert await stores.effects.began(FENCE, "m-1", HERE) is None
+    assert isinstance(await stores.effects.began(FENCE, "m-1", ELSEWHERE), Open)
+
+
+async def test_of_two_that_saw_the_same_intent_one_renews_it(stores: Stores) -> None:
+    await stores.take()
+    await claim(stores, within=timedelta(seconds=-100))
+    seen, third = await seen_from_elsewhere(stores), ELSEWHERE._replace(offset=9)
+    renew = stores.effects.renew
+    assert await renew(FENCE, "m-1", ELSEWHERE, within=MINUTE, generation=0, mark=seen.mark)
+    assert not await renew(FENCE, "m-1", third, within=MINUTE, generation=0, mark=seen.mark)
+    assert not await renew(FENCE, "m-1", HERE, within=MINUTE, generation=0), "it is no longer the first one's own"
+    assert not await stores.effects.give_up(FENCE, "m-1", third, mark=seen.mark)
+
+
+async def test_an_intent_that_nobody_looked_at_is_not_renewed_by_another(stores: Stores) -> None:
+    await stores.take()
+    await claim(stores)
+    assert not await stores.effects.renew(FENCE, "m-1", ELSEWHERE, within=MINUTE, generation=0)
+    assert await stores.effects.renew(FENCE, "m-1", HERE, within=MINUTE, generation=0)
+
+
+async def test_an_intent_that_is_as_it_was_seen_is_given_up_by_another_record(stores: Stores) -> None:
+    await stores.take()
+    await claim(stores)
+    seen = await seen_from_elsewhere(stores)
+    assert await stores.effects.give_up(FENCE, "m-1", ELSEWHERE, mark=seen.mark)
+    assert await stores.effects.renew(FENCE, "m-1", HERE, within=MINUTE, generation=0), "who it is of may still find out"
+
+
+async def test_what_one_record_has_settled_another_does_not_settle_again(stores: Stores) -> None:
+    await stores.take()
+    await claim(stores)
+    late = Handled(OutcomeKind.APPLIED, detail="late")
+    assert await stores.effects.settle(FENCE, "m-1", ELSEWHERE, HANDLED, state=EffectState.DONE)
+    assert not await stores.effects.settle(FENCE, "m-1", HERE, late, state=EffectState.DONE, links=(Link("order", "1", "s", "2"),))
+    assert await stores.effects.claim(FENCE, "m-1", ELSEWHERE, within=MINUTE) == Remembered(HANDLED, same_record=True)
+    assert await stores.cross_references.native("order", "1", "s") is None
+    assert not await stores.effects.renew(FENCE, "m-1", HERE, within=MINUTE, generation=0)
+    assert not await stores.effects.give_up(FENCE, "m-1", HERE)
+
+
+async def test_of_those_that_are_settled_at_once_one_that_is_anothers_does_not_stop_the_rest(stores: Stores) -> None:
+    await stores.take()
+    names = [f"m-{number}" for number in range(4)]
+    for name in names:
+        await claim(stores, name)
+    await stores.effects.settle(FENCE, "m-2", ELSEWHERE, HANDLED, state=EffectState.DONE)
+    found = await asyncio.gather(*(stores.effects.settle(FENCE, name, HERE, HANDLED, state=EffectState.DONE) for name in names))
+    assert found == [True, True, False, True]
+    assert [await claim(stores, name) for name in names] == [Remembered(HANDLED, same_record=name != "m-2") for name in names]
+
+
+async def test_the_same_record_settles_as_often_as_it_likes(stores: Stores) -> None:
+    """The answer to the first was lost."""
+    await stores.take()
+    await claim(stores)
+    for _ in range(2):
+        assert await stores.effects.settle(FENCE, "m-1", HERE, HANDLED, state=EffectState.DONE)
+
+
+async def test_what_was_answered_is_written_though_its_intent_is_gone(stores: Stores) -> None:
+    await stores.take()
+    assert await stores.effects.settle(FENCE, "m-1", HERE, HANDLED, state=EffectState.DONE, links=(Link("order", "1", "s", "2"),))
+    assert await claim(stores) == Remembered(HANDLED, same_record=True)
+    assert await stores.cross_references.native("order", "1", "s") == "2"
+
+
+async def test_another_records_intent_is_not_taken_back(stores: Stores) -> None:
+    await stores.take()
+    await claim(stores)
+    await stores.effects.withdraw(FENCE, "m-1", ELSEWHERE)
+    assert isinstance(await claim(stores), Open)
+
+
+async def test_a_record_finds_what_it_has_begun_itself(stores: Stores) -> None:
+    await stores.take()
+    assert await stores.effects.began(FENCE, "m-1", HERE) is None
+    await claim(stores)
+    found = await stores.effects.began(FENCE, "m-1", HERE)
+    assert isinstance(found, Open)
+    assert MINUTE - timedelta(seconds=20) < found.remaining <= MINUTE
+    await settle(stores)
+    assert await stores.effects.began(FENCE, "m-1", HERE) == Remembered(HANDLED, same_record=True)
+    assert await stores.effects.began(FENCE, "m-1", ELSEWHERE) is None
 
 
 async def test_subscribers_do_not_see_each_others_effects(stores: Stores) -> None:
@@ -257,7 +360,7 @@ async def test_what_nobody_knows_the_end_of_is_kept_however_old(stores: Stores) 
     await stores.take()
     for message_id in ("intent", "unknown", "renewed"):
         await claim(stores, message_id, within=timedelta(days=-100))
-    await stores.effects.give_up(FENCE, "unknown")
+    await stores.effects.give_up(FENCE, "unknown", HERE)
     await stores.effects.renew(FENCE, "renewed", HERE, within=timedelta(days=-100), generation=3)
     assert await stores.effects.prune(FENCE, below=100, older_than=AGED) == 0
     assert [type(await claim(stores, message_id)) for message_id in ("intent", "unknown", "renewed")] == [Open, Open, Open]
@@ -299,10 +402,11 @@ Write = Callable[[EffectLog, Fence], Awaitable[object]]
 WRITES: dict[str, Write] = {
     "claim": lambda log, fence: log.claim(fence, "m-1", HERE, within=MINUTE),
     "claim another": lambda log, fence: log.claim(fence, "m-2", HERE, within=MINUTE),
+    "began": lambda log, fence: log.began(fence, "m-1", HERE),
     "renew": lambda log, fence: log.renew(fence, "m-1", HERE, within=MINUTE, generation=9),
     "settle": lambda log, fence: log.settle(fence, "m-1", HERE, HANDLED, state=EffectState.DONE, links=(Link("order", "1", "s", "2"),)),
-    "withdraw": lambda log, fence: log.withdraw(fence, "m-1"),
-    "give up": lambda log, fence: log.give_up(fence, "m-1"),
+    "withdraw": lambda log, fence: log.withdraw(fence, "m-1", HERE),
+    "give up": lambda log, fence: log.give_up(fence, "m-1", HERE),
 }
 
 

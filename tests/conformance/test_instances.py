@@ -91,6 +91,16 @@ async def test_the_same_message_from_another_position_is_a_duplicate_and_puts_no
     assert (found.kind, found.outputs) == (OutcomeKind.DUPLICATE, ())
 
 
+async def test_a_record_finds_what_it_has_brought_about_itself(stores: Stores) -> None:
+    assert await stores.instances.handled(FENCE, MessageId("m-1"), HERE) is None
+    await save(stores, instance(), message_id="m-1")
+    handled = await stores.instances.handle(FENCE, MessageId("m-1"), HERE, process=PROCESS, decide=never)
+    assert await stores.instances.handled(FENCE, MessageId("m-1"), HERE) == handled
+    assert await stores.instances.handled(FENCE, MessageId("m-1"), ELSEWHERE) is None
+    with pytest.raises(Fenced):
+        await stores.instances.handled(STALE, MessageId("m-1"), HERE)
+
+
 async def test_a_decision_that_fails_changes_nothing(stores: Stores) -> None:
     def fail(desk: Desk) -> Handled:
         desk.save(held("Q-2"), sent=[MessageId("cmd-9")], timers=[Timer("validate", 1, NOW)])

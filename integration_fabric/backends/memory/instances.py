@@ -66,6 +66,17 @@ class MemoryInstances(Instances):
 
         return await self.store.run(work)
 
+    async def handled(self, fence: Fence, message_id: MessageId, coordinates: Coordinates) -> Handled | None:
+        """What is stored of what this record brought."""
+
+        def work() -> Handled | None:
+            self.store.hold_fence(fence)
+            done = self._inbox.get((fence.subscriber, message_id))
+            same = done is not None and (done.topic_id, done.coordinates[1:]) == (fence.topic_id, coordinates[1:])
+            return done.handled if done is not None and same else None
+
+        return await self.store.run(work)
+
     async def prune(self, fence: Fence, *, process: str, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
         """Forget what is old: messages of the partition, and changes of master data."""
 

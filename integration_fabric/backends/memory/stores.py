@@ -124,17 +124,32 @@ class MemoryEffects(EffectLog):
                 self._store.put(self._rows, (fence.subscriber, message_id), fresh)
                 return Fresh(0)
             remembered = _remembered(row, fence, coordinates)
-            return remembered or Open(row.generation, (row.deadline_at or now) - now)
+            return remembered or _open(row, now)
 
         return await self._store.run(work)
 
-    async def renew(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int) -> None:
+    async def began(self, fence: Fence, message_id: str, coordinates: Coordinates) -> Remembered | Open | None:
+        """Look up what this record has begun."""
+
+        def work() -> Remembered | Open | None:
+            self._store.hold_fence(fence)
+            row = self._rows.get((fence.subscriber, message_id))
+            if row is None or not _is_of(row, fence, coordinates):
+                return None
+            return _remembered(row, fence, coordinates) or _open(row, self._store.clock.now())
+
+        return await self._store.run(work)
+
+    async def renew(
+        self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int, mark: float | None = None
+    ) -> bool:
         """Write the intent anew."""
 
-        def work() -> None:
+        def work() -> bool:
             self._store.hold_fence(fence)
-            if (row := self._rows.get((fence.subscriber, message_id))) is None:
-                return
+            row = self._rows.get((fence.subscriber, message_id))
+            if row is None or not _is_as_seen(row, fence, coordinates, mark):
+                return False
             now = self._store.clock.now()
             again = replace(
                 row,
@@ -146,32 +161,37 @@ class MemoryEffects(EffectLog):
                 written_at=now,
             )
             self._store.put(self._rows, (fence.subscriber, message_id), again)
+            return True
 
-        await self._store.run(work)
+        return await self._store.run(work)
 
     async def settle(
         self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, *, state: EffectState, links: Sequence[Link] = ()
-    ) -> None:
+    ) -> bool:
         """Write what became of it."""
 
-        def work() -> None:
+        def work() -> bool:
             self._store.hold_fence(fence)
-            if (row := self._rows.get((fence.subscriber, message_id))) is not None:
-                settled = _Row(row.generation, state, fence.topic_id, coordinates, None, self._store.clock.now(), handled)
-                self._store.put(self._rows, (fence.subscriber, message_id), settled)
+            row = self._rows.get((fence.subscriber, message_id))
+            if row is not None and row.state in _OVER and not _is_of(row, fence, coordinates):
+                return False
+            generation = row.generation if row else 0
+            settled = _Row(generation, state, fence.topic_id, coordinates, None, self._store.clock.now(), handled)
+            self._store.put(self._rows, (fence.subscriber, message_id), settled)
             for found in links:
                 self._links.write(found, strict=False)
+            return True
 
-        await self._store.run(work)
+        return await self._store.run(work)
 
-    async def withdraw(self, fence: Fence, message_id: str) -> None:
+    async def withdraw(self, fence: Fence, message_id: str, coordinates: Coordinates) -> None:
         """Take an intent back."""
 
         def work() -> None:
             self._store.hold_fence(fence)
             key = (fence.subscriber, message_id)
             row = self._rows.get(key)
-            if row is None or row.state is not EffectState.INTENT:
+            if row is None or row.state is not EffectState.INTENT or not _is_of(row, fence, coordinates):
                 return
             if row.generation == 0:
                 self._store.drop(self._rows, key)
@@ -180,16 +200,19 @@ class MemoryEffects(EffectLog):
 
         await self._store.run(work)
 
-    async def give_up(self, fence: Fence, message_id: str) -> None:
+    async def give_up(self, fence: Fence, message_id: str, coordinates: Coordinates, *, mark: float | None = None) -> bool:
         """Mark it as unknown."""
 
-        def work() -> None:
+        def work() -> bool:
             self._store.hold_fence(fence)
             key = (fence.subscriber, message_id)
-            if (row := self._rows.get(key)) is not None:
-                self._store.put(self._rows, key, replace(row, state=EffectState.UNKNOWN))
+            row = self._rows.get(key)
+            if row is None or not _is_as_seen(row, fence, coordinates, mark):
+                return False
+            self._store.put(self._rows, key, replace(row, state=EffectState.UNKNOWN))
+            return True
 
-        await self._store.run(work)
+        return await self._store.run(work)
 
     async def prune(self, fence: Fence, *, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
         """Forget what is old, the lowest first."""
@@ -215,9 +238,22 @@ def _stood_at(subscriber: str, row: _Row, fence: Fence) -> bool:
 
 
 def _remembered(row: _Row, fence: Fence, coordinates: Coordinates) -> Remembered | None:
-    if row.handled is None:
-        return None
-    return Remembered(row.handled, (row.topic_id, row.coordinates[1:]) == (fence.topic_id, coordinates[1:]))
+    return None if row.handled is None else Remembered(row.handled, _is_of(row, fence, coordinates))
+
+
+def _open(row: _Row, now: datetime) -> Open:
+    return Open(row.generation, (row.deadline_at or now) - now, row.deadline_at.timestamp() if row.deadline_at else None)
+
+
+def _is_of(row: _Row, fence: Fence, coordinates: Coordinates) -> bool:
+    return (row.topic_id, row.coordinates[1:]) == (fence.topic_id, coordinates[1:])
+
+
+def _is_as_seen(row: _Row, fence: Fence, coordinates: Coordinates, mark: float | None) -> bool:
+    """Whether it is open, and this record's own or as it was when it was looked at."""
+    if row.state in _OVER:
+        return False
+    return _is_of(row, fence, coordinates) or (row.deadline_at is not None and row.deadline_at.timestamp() == mark)
 
 
 class MemoryCrossReferences(CrossReferences):

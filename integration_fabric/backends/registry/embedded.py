@@ -29,7 +29,15 @@ LOOK_AGAIN_AFTER = timedelta(seconds=1)
 
 _MAX_MISSED = 10_000
 _BATCH = 500
-_PASSING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.REPLICA_NOT_AVAILABLE})
+_PASSING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001  the library's own name: it has not heard yet of what the broker leads
+        KafkaError._TRANSPORT,  # noqa: SLF001  the connection went while the broker ended
+    }
+)
 _log = logging.getLogger(__name__)
 
 

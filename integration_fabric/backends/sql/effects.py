@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Float, Integer, bindparam, delete, insert, null, select, update
+from sqlalchemy import Connection, Float, Integer, Update, and_, bindparam, delete, insert, null, or_, select, update
 
 from integration_fabric.backends.sql.cross_references import link
 from integration_fabric.backends.sql.database import Database
@@ -30,7 +30,24 @@ _INTEND = insert(EFFECTS).values(
     state=EffectState.INTENT.value, generation=0, deadline_s=NowS() + bindparam("within_s", type_=Float), written_s=NowS()
 )
 _REMEMBER = insert(EFFECTS).values(state=EffectState.DONE.value, generation=0, written_s=NowS())
-_SETTLE = update(EFFECTS).where(*_MINE).values(deadline_s=null(), written_s=NowS())
+_OF_THIS_RECORD = and_(
+    EFFECTS.c.topic_id == bindparam("of_topic"),
+    EFFECTS.c.partition == bindparam("of_partition"),
+    EFFECTS.c.offset == bindparam("of_offset"),
+)
+_IS_OPEN = EFFECTS.c.state.in_([EffectState.INTENT.value, EffectState.UNKNOWN.value])
+_AS_SEEN = (*_MINE, _IS_OPEN, or_(_OF_THIS_RECORD, EFFECTS.c.deadline_s == bindparam("mark", type_=Float)))
+_SETTLE = update(EFFECTS).where(*_MINE, or_(_IS_OPEN, _OF_THIS_RECORD)).values(deadline_s=null(), written_s=NowS())
+_SETTLE_NEW = insert(EFFECTS).values(generation=0, written_s=NowS())
+_RENEW = (
+    update(EFFECTS)
+    .where(*_AS_SEEN)
+    .values(state=EffectState.INTENT.value, deadline_s=NowS() + bindparam("within_s", type_=Float), written_s=NowS())
+)
+_GIVE_UP = update(EFFECTS).where(*_AS_SEEN).values(state=EffectState.UNKNOWN.value)
+_MY_INTENT = (*_MINE, EFFECTS.c.state == EffectState.INTENT.value, _OF_THIS_RECORD)
+_TAKE_BACK = delete(EFFECTS).where(*_MY_INTENT, EFFECTS.c.generation == 0)
+_LET_GO = update(EFFECTS).where(*_MY_INTENT).values(deadline_s=0.0)
 _LOWEST = (
     select(EFFECTS.c.message_id, EFFECTS.c.written_s)
     .where(
@@ -74,6 +91,11 @@ def _of(fence: Fence, message_id: str) -> dict[str, Any]:
     return {"of_subscriber": fence.subscriber, "of_message": message_id}
 
 
+def _of_record(fence: Fence, message_id: str, coordinates: Coordinates) -> dict[str, Any]:
+    place = {"of_topic": fence.topic_id, "of_partition": coordinates.partition, "of_offset": coordinates.offset}
+    return {**_of(fence, message_id), **place}
+
+
 def _result(handled: Handled) -> dict[str, Any]:
     return {"kind": handled.kind.value, "detail": storable(handled.detail), "outputs": pack(handled)}
 
@@ -83,8 +105,12 @@ def _place(fence: Fence, coordinates: Coordinates) -> dict[str, Any]:
 
 
 def _remembered(row: Any, fence: Fence, coordinates: Coordinates) -> Remembered:
-    same = (row.topic_id, row.partition, row.offset) == (fence.topic_id, coordinates.partition, coordinates.offset)
-    return Remembered(unpack(row.kind, row.detail or "", row.outputs), same)
+    return Remembered(unpack(row.kind, row.detail or "", row.outputs), _is_of(row, fence, coordinates))
+
+
+def _is_of(row: Any, fence: Fence, coordinates: Coordinates) -> bool:
+    here: tuple[str, int, int] = (fence.topic_id, coordinates.partition, coordinates.offset)
+    return here == (row.topic_id, row.partition, row.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +167,10 @@ def _find_all(connection: Connection, wanted: Sequence[_Wanted]) -> dict[tuple[s
     }
 
 
-def _claim_of(row: Any, item: _Wanted) -> Claim:
+def _claim_of(row: Any, item: _Wanted) -> Remembered | Open:
     if row.outputs is not None:
         return _remembered(row, item.fence, item.coordinates)
-    return Open(row.generation, timedelta(seconds=(row.deadline_s or 0.0) - row.now_s))
+    return Open(row.generation, timedelta(seconds=(row.deadline_s or 0.0) - row.now_s), row.deadline_s)
 
 
 def _intent(item: _Wanted) -> dict[str, Any]:
@@ -152,23 +178,44 @@ def _intent(item: _Wanted) -> dict[str, Any]:
     return {**key, **_place(item.fence, item.coordinates)}
 
 
-def _settle_all(connection: Connection, settled: Sequence[_Settled]) -> list[None]:
-    """Write what became of all of them."""
+class _Overtaken(Exception):
+    """One of several was settled by another record before, or is not there."""
+
+
+def _settle_all(connection: Connection, settled: Sequence[_Settled]) -> list[bool]:
+    """Write what became of all of them. Raises _Overtaken where one of several is no longer open: each is then tried alone."""
     hold_fences(connection, [item.fence for item in settled])
     results = [
         {
-            **_of(item.fence, item.message_id),
+            **_of_record(item.fence, item.message_id, item.coordinates),
             "state": item.state.value,
             **_result(item.handled),
             **_place(item.fence, item.coordinates),
         }
         for item in settled
     ]
-    connection.execute(_SETTLE, results)
+    if connection.execute(_SETTLE, results).rowcount != len(settled):
+        if len(settled) > 1:
+            raise _Overtaken
+        return [_settle_unseen(connection, settled[0])]
     for item in settled:
-        for found in item.links:
-            link(connection, found)
-    return [None] * len(settled)
+        _link(connection, item)
+    return [True] * len(settled)
+
+
+def _settle_unseen(connection: Connection, item: _Settled) -> bool:
+    """It is another's by now; or its intent is gone, as no rule of ours allows: the call was made, so it is written all the same."""
+    if connection.execute(_FIND, _of(item.fence, item.message_id)).first() is not None:
+        return False
+    key = {"subscriber": item.fence.subscriber, "message_id": item.message_id, "state": item.state.value}
+    connection.execute(_SETTLE_NEW, {**key, **_result(item.handled), **_place(item.fence, item.coordinates)})
+    _link(connection, item)
+    return True
+
+
+def _link(connection: Connection, item: _Settled) -> None:
+    for found in item.links:
+        link(connection, found)
 
 
 class SqlEffects(EffectLog):
@@ -181,52 +228,52 @@ class SqlEffects(EffectLog):
         """Look it up, or write an intent."""
         return await self._database.run_alike(_claim_all, _Wanted(fence, message_id, coordinates, within.total_seconds()))
 
-    async def renew(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int) -> None:
-        """Write the intent anew."""
+    async def began(self, fence: Fence, message_id: str, coordinates: Coordinates) -> Remembered | Open | None:
+        """Look up what this record has begun."""
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> Remembered | Open | None:
             hold_fence(connection, fence)
-            connection.execute(
-                update(EFFECTS)
-                .filter_by(subscriber=fence.subscriber, message_id=message_id)
-                .values(
-                    generation=generation,
-                    state=EffectState.INTENT.value,
-                    deadline_s=NowS() + within.total_seconds(),
-                    written_s=NowS(),
-                    **_place(fence, coordinates),
-                )
-            )
+            row = _find_all(connection, [wanted]).get((fence.subscriber, message_id))
+            return None if row is None or not _is_of(row, fence, coordinates) else _claim_of(row, wanted)
 
-        await self._database.run(work)
+        wanted = _Wanted(fence, message_id, coordinates, 0.0)
+        return await self._database.run(work)
+
+    async def renew(
+        self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int, mark: float | None = None
+    ) -> bool:
+        """Write the intent anew."""
+        seen = {**_of_record(fence, message_id, coordinates), "mark": mark}
+        again = {"generation": generation, "within_s": within.total_seconds(), **_place(fence, coordinates)}
+        return await self._change(fence, _RENEW, {**seen, **again})
 
     async def settle(
         self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, *, state: EffectState, links: Sequence[Link] = ()
-    ) -> None:
+    ) -> bool:
         """Write what became of it."""
-        await self._database.run_alike(_settle_all, _Settled(fence, message_id, coordinates, handled, state, links))
+        return await self._database.run_alike(_settle_all, _Settled(fence, message_id, coordinates, handled, state, links))
 
-    async def withdraw(self, fence: Fence, message_id: str) -> None:
+    async def withdraw(self, fence: Fence, message_id: str, coordinates: Coordinates) -> None:
         """Take an intent back."""
+        mine = _of_record(fence, message_id, coordinates)
 
         def work(connection: Connection) -> None:
             hold_fence(connection, fence)
-            mine = {"subscriber": fence.subscriber, "message_id": message_id}
-            connection.execute(delete(EFFECTS).filter_by(**mine, state=EffectState.INTENT.value, generation=0))
-            connection.execute(update(EFFECTS).filter_by(**mine, state=EffectState.INTENT.value).values(deadline_s=0.0))
+            connection.execute(_TAKE_BACK, mine)
+            connection.execute(_LET_GO, mine)
 
         await self._database.run(work)
 
-    async def give_up(self, fence: Fence, message_id: str) -> None:
+    async def give_up(self, fence: Fence, message_id: str, coordinates: Coordinates, *, mark: float | None = None) -> bool:
         """Mark it as unknown."""
+        return await self._change(fence, _GIVE_UP, {**_of_record(fence, message_id, coordinates), "mark": mark})
 
-        def work(connection: Connection) -> None:
+    async def _change(self, fence: Fence, statement: Update, values: dict[str, Any]) -> bool:
+        def work(connection: Connection) -> bool:
             hold_fence(connection, fence)
-            connection.execute(
-                update(EFFECTS).filter_by(subscriber=fence.subscriber, message_id=message_id).values(state=EffectState.UNKNOWN.value)
-            )
+            return connection.execute(statement, values).rowcount == 1
 
-        await self._database.run(work)
+        return await self._database.run(work)
 
     async def prune(self, fence: Fence, *, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
         """Forget what is old, the lowest first."""

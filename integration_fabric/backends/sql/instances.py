@@ -195,6 +195,16 @@ class SqlInstances(Instances):
 
         return await self._database.run(work)
 
+    async def handled(self, fence: Fence, message_id: MessageId, coordinates: Coordinates) -> Handled | None:
+        """What is stored of what this record brought."""
+
+        def work(connection: Connection) -> Handled | None:
+            hold_fence(connection, fence)
+            stored = recall(connection, fence, message_id, coordinates)
+            return stored.handled if stored is not None and stored.same_record else None
+
+        return await self._database.run(work)
+
     async def prune(self, fence: Fence, *, process: str, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
         """Forget what is old: messages of the partition, and changes of master data."""
 

@@ -129,10 +129,11 @@ class CrashingEffects(SqlEffects):
             self.point.come_to("intended")
         return answer
 
-    async def settle(self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, **more: Any) -> None:
+    async def settle(self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, **more: Any) -> bool:
         self.point.come_to("answered")
-        await super().settle(fence, message_id, coordinates, handled, **more)
+        is_mine = await super().settle(fence, message_id, coordinates, handled, **more)
         self.point.come_to("settled")
+        return is_mine
 
 
 class CrashingTransactions(KafkaTransactions):

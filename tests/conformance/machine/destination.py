@@ -121,7 +121,7 @@ class Destination:
         """By worker, epoch and message: until when it may have a call under way."""
         self._under_way_until: dict[str, float] = {}
         """By message: until when any worker may have one under way that was sent."""
-        self._answered: set[tuple[str, int, str]] = set()
+        self._answered: set[tuple[str, int, str, Position]] = set()
         self.trace: list[str] = []
         """What happened, for people."""
         self._taken: set[str] = set()
@@ -136,7 +136,7 @@ class Destination:
     async def send(self, worker: Caller, delivery: Delivery, generation: int) -> Reply:
         """Make a call."""
         who = (worker.name, delivery.fence.epoch, delivery.envelope.id)
-        self._may_send(who)
+        self._may_send(who, position_of(delivery))
         fate = self.fates.popleft() if self.fates else Fate.DONE
         if who[2] in self._taken and fate in {Fate.REFUSED, Fate.BAD_DATA}:
             fate = Fate.DONE  # what it has taken before, and may still be about to carry out, it does not refuse
@@ -172,11 +172,11 @@ class Destination:
 
     # -- what happens there
 
-    def _may_send(self, who: tuple[str, int, str]) -> None:
+    def _may_send(self, who: tuple[str, int, str], position: Position) -> None:
         ends_s = self._clock.monotonic_s() + self.pace.timeout_s
         if ends_s > self._intents.get(who, 0.0) + EPSILON_S:
             self._offend(f"I8: {who} sends a call that may end after the deadline of its intent")
-        if who in self._answered:
+        if (*who, position) in self._answered:
             self._offend(f"K: {who} was answered, and sends again")
 
     def _carry(self, fate: Fate, delivery: Delivery, generation: int) -> asyncio.Task[None] | None:
@@ -213,14 +213,21 @@ class Destination:
             raise KeyError("id")
         if fate is Fate.DRIFT:
             raise VendorDrift("the answer is no JSON")
-        self._answered.add(who)
+        self._answered.add((*who, position_of(delivery)))
         if fate is Fate.REFUSED:
             return Reply(copied(delivery, "refused"), refused=True)
         return Reply(copied(delivery), refused=False)
 
 
 def may_end_so(fated: Counter[Fate], code: str, *, max_attempts: int, max_rounds: int) -> bool:
-    """Whether a message may end as a dead letter with this code after such calls."""
+    """Whether a message may end as a dead letter with this code after such calls.
+
+    Args:
+        fated: What became of each of them.
+        code: Of the dead letter.
+        max_attempts: Of one that fails and had no effect.
+        max_rounds: After which nobody knows; 0 where nothing is sent again by itself, so that a crash is enough.
+    """
     unanswered = sum(count for fate, count in fated.items() if fate in _RESET | _HANGING)
     return {
         "data-problem": fated[Fate.BAD_DATA] > 0,

@@ -29,6 +29,7 @@ from integration_fabric.runtime.policy import AtDeadLetter
 from integration_fabric.runtime.ports import Aborted, Commit, CommittedOffset, Lease, Refused, ResultUnknown, Snapshot
 from integration_fabric.runtime.takeover import Standing, Takeover
 
+_OVER = stores._OVER
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -127,8 +128,8 @@ def _same_record(same: bool) -> Callable[[Any], Any]:
     return _claim(lambda found: Remembered(found.handled, same) if isinstance(found, Remembered) else found)
 
 
-async def _nothing(*_: Any, **__: Any) -> None:
-    return None
+async def _as_if(*_: Any, **__: Any) -> bool:
+    return True
 
 
 def _unanswered_as_not_sent(original: Any) -> Any:
@@ -149,17 +150,30 @@ def _late_send(original: Any) -> Any:
 
 
 def _resolve_at_once(original: Any) -> Any:
-    async def resolve(self: Any, delivery: Any, generation: int, remaining: timedelta) -> Any:
-        return await original(self, delivery, generation, -self._effect.settles_after)
+    async def resolve(self: Any, delivery: Any, began: Any) -> Any:
+        return await original(self, delivery, replace(began, remaining=-self._effect.settles_after))
 
     return resolve
 
 
 def _forget_settling(original: Any) -> Any:
-    async def resolve(self: Any, delivery: Any, generation: int, remaining: timedelta) -> Any:
-        return await original(self, delivery, generation, remaining - self._effect.settles_after)
+    async def resolve(self: Any, delivery: Any, began: Any) -> Any:
+        return await original(self, delivery, replace(began, remaining=began.remaining - self._effect.settles_after))
 
     return resolve
+
+
+async def _resend(self: Any, delivery: Any, began: Any) -> Any:
+    await self._settled_down(delivery, began)
+    return await self._look_and_resend(delivery, began)
+
+
+def _whoever_else(original: Any) -> Any:
+    async def settle(self: Any, *arguments: Any, **named: Any) -> bool:
+        await original(self, *arguments, **named)
+        return True
+
+    return settle
 
 
 async def _finds_nothing(*_: Any) -> None:
@@ -167,8 +181,8 @@ async def _finds_nothing(*_: Any) -> None:
 
 
 def _new_generation(original: Any) -> Any:
-    async def look(self: Any, delivery: Any, generation: int, remaining: timedelta) -> Any:
-        return await original(self, delivery, generation + 1, remaining)
+    async def look(self: Any, delivery: Any, began: Any) -> Any:
+        return await original(self, delivery, replace(began, generation=began.generation + 1))
 
     return look
 
@@ -292,6 +306,7 @@ def _prune_open(monkeypatch: pytest.MonkeyPatch) -> None:
 CALLS = {"strategy": Strategy.LOOKUP_FIRST}
 UPSERT = {"strategy": Strategy.UPSERT}
 NATIVE = {"strategy": Strategy.NATIVE_KEY}
+UNSAFE = {"strategy": Strategy.UNSAFE}
 COPIES = {"strategy": None}
 GOES_ON = {"at_dead_letter": AtDeadLetter.SKIP}
 STOPS = {"at_dead_letter": AtDeadLetter.STOP}
@@ -334,11 +349,15 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation("its own record counts as a duplicate", "C2", _around(MemoryEffects, "claim", _same_record(False)), CALLS),
     Mutation("a claim may take as long as it likes", "C3", _around(Once, "_send", _late_send), CALLS),
     Mutation("an unanswered call counts as not sent", "C4", _around(Once, "_call", _unanswered_as_not_sent), {**CALLS, **GOES_ON}),
-    Mutation("what was done is not written down", "C4", _set(MemoryEffects, "settle", _nothing), {**UPSERT, **GOES_ON}),
+    Mutation("what was done is not written down", "C4", _set(MemoryEffects, "settle", _as_if), {**UPSERT, **GOES_ON}),
     Mutation("the deadline is not waited for", "D", _around(Once, "_resolve", _resolve_at_once), CALLS),
     Mutation("what a call may take to settle is not waited for", "D", _around(Once, "_resolve", _forget_settling), CALLS),
     Mutation("nothing is read back", "D", _set(Once, "_read_back", _finds_nothing), {**CALLS, **GOES_ON}),
-    Mutation("no intent is written before a call is made again", "D", _set(MemoryEffects, "renew", _nothing), {**UPSERT, **GOES_ON}),
+    Mutation("no intent is written before a call is made again", "D", _set(MemoryEffects, "renew", _as_if), {**UPSERT, **GOES_ON}),
+    Mutation("another record's intent is renewed", "D", _set(stores, "_is_as_seen", lambda row, *_: row.state not in _OVER), AGAIN),
+    Mutation("what another record has settled is settled again", "D", _around(MemoryEffects, "settle", _whoever_else), AGAIN),
+    Mutation("what is unsafe is sent again", "D", _set(Once, "_resolve", _resend), {**UNSAFE, **GOES_ON}),
+    Mutation("what has begun is passed over", "F", _set(Once, "conclude", _finds_nothing), {**CALLS, **GOES_ON}),
     Mutation("the vendor is taken to remember for ever", "D", _set(effects, "VENDOR_MEMORY", timedelta(days=999)), {**NATIVE, **GOES_ON}),
     Mutation("a call that is made again has a new key", "D", _around(Once, "_look_and_resend", _new_generation), {**NATIVE, **GOES_ON}),
     Mutation("fresh metadata is sent", "E", _around(StageTransactions, "_alone", _fresh_metadata), COPIES),
@@ -358,7 +377,7 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation("what may come again is pruned", "I", _around(MemoryEffects, "prune", _prune_young), AGAIN),
     Mutation("open intents are pruned", "I", _prune_open, NO_PRUNING_LIMIT),
     Mutation("a store that is away counts as a failed attempt", "K", _around(executor, "decide", _counted_outage), CALLS),
-    Mutation("an answered call does not wait for its store", "K", _set(Once, "_kept", _written_once), CALLS),
+    Mutation("an answered call does not wait for its store", "K", _set(Once, "_kept", _written_once), {**NATIVE, **GOES_ON}),
     Mutation(
         "a subscriber goes on behind its dead letter", "A5", _set(SubscriberLoop, "_stand_still", lambda *_: None), {**CALLS, **STOPS}
     ),

@@ -194,7 +194,8 @@ class RealWorker:
             timeout=timedelta(seconds=PACE.timeout_s),
             settles_after=timedelta(seconds=PACE.settles_s),
         )
-        return Running(self._stage.group, (TaxCodeChanged,), policy, Once(effect=effect, log=effects, clock=self._stage.clock).run)
+        once = Once(effect=effect, log=effects, clock=self._stage.clock)
+        return Running(self._stage.group, (TaxCodeChanged,), policy, once.run, once.conclude)
 
     async def _copy(self, delivery: Delivery) -> Handled:
         await self.hop("answer")

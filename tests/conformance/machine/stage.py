@@ -145,7 +145,7 @@ class Worker:
             self._begin(delivery)
             return await once.run(delivery)
 
-        return Running(NAME, (TaxCodeChanged,), policy, run)
+        return Running(NAME, (TaxCodeChanged,), policy, run, once.conclude)
 
     async def _copy(self, delivery: Delivery) -> Handled:
         self._begin(delivery)

@@ -115,7 +115,7 @@ class StageEffects(EffectLog):
 
     def __init__(self, effects: EffectLog, *, clock: Clock, worker: str, destination: Destination) -> None:
         self._effects, self._clock, self._worker, self._destination = effects, clock, worker, destination
-        for name in ("settle", "withdraw", "give_up", "prune"):
+        for name in ("began", "settle", "withdraw", "give_up", "prune"):
             setattr(self, name, getattr(effects, name))
 
     async def claim(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta) -> Claim:
@@ -125,10 +125,14 @@ class StageEffects(EffectLog):
             self._destination.intend(self._worker, fence.epoch, message_id, until_s)
         return claim
 
-    async def renew(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int) -> None:
+    async def renew(
+        self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int, mark: float | None = None
+    ) -> bool:
         until_s = self._clock.monotonic_s() + within.total_seconds()
-        await self._effects.renew(fence, message_id, coordinates, within=within, generation=generation)
-        self._destination.intend(self._worker, fence.epoch, message_id, until_s)
+        is_mine = await self._effects.renew(fence, message_id, coordinates, within=within, generation=generation, mark=mark)
+        if is_mine:
+            self._destination.intend(self._worker, fence.epoch, message_id, until_s)
+        return is_mine
 
 
 R = TypeVar("R", MemoryEffects, MemoryLeases)

@@ -80,19 +80,24 @@ class NoLog(EffectLog):
     async def claim(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta) -> Claim:
         return Fresh(0)
 
-    async def renew(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int) -> None:
-        pass
+    async def began(self, fence: Fence, message_id: str, coordinates: Coordinates) -> None:
+        return None
+
+    async def renew(
+        self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int, mark: float | None = None
+    ) -> bool:
+        return True
 
     async def settle(
         self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, *, state: EffectState, links: Sequence[Link] = ()
-    ) -> None:
+    ) -> bool:
+        return True
+
+    async def withdraw(self, fence: Fence, message_id: str, coordinates: Coordinates) -> None:
         pass
 
-    async def withdraw(self, fence: Fence, message_id: str) -> None:
-        pass
-
-    async def give_up(self, fence: Fence, message_id: str) -> None:
-        pass
+    async def give_up(self, fence: Fence, message_id: str, coordinates: Coordinates, *, mark: float | None = None) -> bool:
+        return True
 
     async def prune(self, fence: Fence, *, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
         return 0
