@@ -39,7 +39,7 @@ class Committer:
         """Join what it needs; `transaction` is held while the producer has a transaction open."""
         self._subscriber, self._worker, self._transaction = subscriber, worker, transaction
         self._consumer, self._transactions = backing.consumer, backing.transactions
-        self._codec, self._clock, self._store_id = backing.codec, backing.clock, backing.leases.store_id
+        self._codec, self._clock, self._leases = backing.codec, backing.clock, backing.leases
 
     async def commit(self, take: Callable[[], Batch], still_ours: Callable[[Owned], bool]) -> Batch:
         """Commit what `take` hands out, again and again until it is committed or no longer ours.
@@ -88,8 +88,10 @@ class Committer:
     def _offsets(self, results: Mapping[TopicPartition, tuple[Owned, Released[Settled]]]) -> dict[TopicPartition, tuple[int, str]]:
         offsets = {}
         for partition, (owned, released) in results.items():
-            assert owned.fence is not None
-            metadata = CommitMetadata(released.base, owned.fence.epoch, owned.serial, self._store_id, released.completed)
+            fence = owned.fence
+            assert fence is not None
+            owned.serial = max(owned.serial, self._leases.serial(fence.subscriber, fence.topic_id, fence.partition))
+            metadata = CommitMetadata(released.base, fence.epoch, owned.serial, self._leases.store_id, released.completed)
             offsets[partition] = (released.base, metadata.encode())
         return offsets
 

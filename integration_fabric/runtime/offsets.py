@@ -30,7 +30,7 @@ class CommitMetadata:
     epoch: int
     """Epoch of the owner that committed; the next owner's is higher."""
     serial: int
-    """The highest number of a replayed result with nothing missing below."""
+    """A number that SQL's transactions for the partition had reached by then: a store that has not is an older copy."""
     store_id: str
     """The store that holds the effects of this partition."""
     completed: str = ""

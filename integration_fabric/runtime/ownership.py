@@ -26,6 +26,7 @@ class Owned:
     committed: int = 0
     """The base that Kafka has: nothing below it comes again."""
     serial: int = 0
+    """The highest that is known of SQL's transactions for it."""
     running: int = 0
     stop: Stop | None = None
     leaving: asyncio.Event = field(default_factory=asyncio.Event)

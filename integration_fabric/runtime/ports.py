@@ -318,6 +318,13 @@ class Leases(Protocol):
         """Remember that the subscriber stops here. Raises Unavailable, Fenced."""
         ...
 
+    def serial(self, subscriber: str, topic_id: str, partition: int) -> int:
+        """The highest serial of a partition's transactions that this process knows to be durable; 0 where it knows of none.
+
+        Does not block. What Kafka is told with it, an older copy of the store cannot show.
+        """
+        ...
+
     @property
     def store_id(self) -> str:
         """Names this store: commit metadata with another is not ours to go on from."""
@@ -346,6 +353,7 @@ class Lease:
 
     epoch: int
     serial: int
+    """Counts the transactions for the partition, whoever made them."""
     owner: str
     """Transactional id of the owner's producer."""
 

@@ -34,20 +34,24 @@ class Standing:
         metadata = self.committed.metadata
         return max(metadata.epoch if metadata else 0, self.lease.epoch if self.lease else 0) + 1
 
-    def check(self, partition: TopicPartition, store_id: str) -> None:
-        """Raises ForeignStore."""
+    def check(self, partition: TopicPartition, store_id: str, serial: int) -> None:
+        """Raises ForeignStore where it is not the store `store_id`, or has not come as far as this process has seen it, or as Kafka has."""
         metadata = self.committed.metadata
-        if metadata is None:
-            return
-        if metadata.store_id != store_id:
+        if metadata is not None and metadata.store_id != store_id:
             raise ForeignStore(
                 f"{partition.topic}/{partition.partition}: its offsets were committed with store {metadata.store_id}, this is {store_id}: "
                 "point FABRIC_STORE__URL at that store, or reset the group's offsets"
             )
-        if metadata.serial > (self.lease.serial if self.lease else 0):
+        if self.is_behind(serial):
             raise ForeignStore(
-                f"{partition.topic}/{partition.partition}: the store is older than what Kafka committed: restore a later copy"
+                f"{partition.topic}/{partition.partition}: the store is an older copy than the one that its offsets were committed with: "
+                "restore a later one; what was called since then would be called again"
             )
+
+    def is_behind(self, serial: int) -> bool:
+        """Whether the lease has not come as far as this process has seen it, or as Kafka has."""
+        metadata = self.committed.metadata
+        return max(serial, metadata.serial if metadata else 0) > (self.lease.serial if self.lease else 0)
 
 
 class Takeover:
@@ -70,7 +74,7 @@ class Takeover:
         """
         standings = await self._standings(owned)
         for item in owned:
-            standings[item.partition].check(item.partition, self._leases.store_id)
+            await self._check(item.partition, standings[item.partition])
         epoch = max(standing.next_epoch() for standing in standings.values())
         if not await self._announce(owned, standings, epoch):
             return False
@@ -79,6 +83,14 @@ class Takeover:
             return False
         await self._settle(owned, taken, standings)
         return True
+
+    async def _check(self, partition: TopicPartition, standing: Standing) -> None:
+        """Raises ForeignStore. A lease that was read before its owner's last commit may show less, so it is read once more."""
+        serial = self._leases.serial(self._subscriber, standing.topic_id, partition.partition)
+        if standing.is_behind(serial):
+            lease = await self._leases.read(self._subscriber, standing.topic_id, partition.partition)
+            standing = replace(standing, lease=lease)
+        standing.check(partition, self._leases.store_id, serial)
 
     async def _standings(self, owned: Sequence[Owned]) -> dict[TopicPartition, Standing]:
         partitions = [item.partition for item in owned]

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection, event, func, select
+from sqlalchemy import Connection, event, func, select, update
 from store_kit import FENCE, HERE, PARTITION, SUBSCRIBER, TOPIC_ID, Stores, open_database, sql_stores
 
 from integration_fabric.backends.sql.database import Database
 from integration_fabric.backends.sql.leases import hold_fence
-from integration_fabric.backends.sql.tables import EFFECTS
+from integration_fabric.backends.sql.tables import EFFECTS, LEASES
 from integration_fabric.delivery.ports import Fresh
 from integration_fabric.messages.errors import Fenced, Unavailable
 from integration_fabric.runtime.ports import Fence, Lease, TakenLease
@@ -125,7 +125,7 @@ async def test_a_fence_that_a_transaction_holds_is_asked_for_once(database: Data
 
     @event.listens_for(database.engine, "before_cursor_execute")
     def note(_: object, __: object, statement: str, *___: object) -> None:
-        if "FROM leases" in statement:
+        if "UPDATE leases SET serial" in statement:
             asked.append(statement)
 
     def hold_twice(connection: Connection) -> None:
@@ -148,7 +148,7 @@ async def test_a_fence_held_in_a_savepoint_that_is_gone_is_asked_for_again(datab
 
     @event.listens_for(database.engine, "before_cursor_execute")
     def note(_: object, __: object, statement: str, *___: object) -> None:
-        if "FROM leases" in statement:
+        if "UPDATE leases SET serial" in statement:
             asked.append(statement)
 
     def work(connection: Connection) -> None:
@@ -159,3 +159,34 @@ async def test_a_fence_held_in_a_savepoint_that_is_gone_is_asked_for_again(datab
 
     await database.run(work)
     assert len(asked) == 2
+
+
+async def test_what_fails_beside_others_draws_no_number(database: Database) -> None:
+    """In a savepoint that is gone: the number would be missed in the store, which would then look like an older copy."""
+    stores = sql_stores(database)
+    await stores.take()
+
+    def fail(connection: Connection) -> None:
+        hold_fence(connection, FENCE)
+        raise KeyError("our own mistake")
+
+    for _ in range(5):
+        found = await asyncio.gather(*(database.run(fail) for _ in range(4)), return_exceptions=True)
+        assert all(isinstance(error, KeyError) for error in found)
+    await stores.effects.claim(FENCE, "m-1", HERE, within=MINUTE)
+    lease = await stores.leases.read(SUBSCRIBER, TOPIC_ID, PARTITION.partition)
+    assert lease is not None
+    assert stores.leases.serial(SUBSCRIBER, TOPIC_ID, PARTITION.partition) == lease.serial == 1
+
+
+async def test_a_store_that_has_gone_back_is_noticed_by_who_has_written_to_it(database: Database) -> None:
+    """Restored from an older copy under a worker: what it wrote is gone, and it writes nothing more."""
+    stores = sql_stores(database)
+    await stores.take()
+    for number in range(3):
+        await stores.effects.claim(FENCE, f"m-{number}", HERE, within=MINUTE)
+    await database.run(lambda connection: connection.execute(update(LEASES).values(serial=1)))
+    for _ in range(2):
+        with pytest.raises(Fenced):
+            await stores.effects.claim(FENCE, "m-new", HERE, within=MINUTE)
+    assert stores.leases.serial(SUBSCRIBER, TOPIC_ID, PARTITION.partition) == 3

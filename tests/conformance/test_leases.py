@@ -124,3 +124,32 @@ async def test_a_stop_is_written_whatever_its_message_holds(stores: Stores) -> N
     await stores.leases.stop(FENCE, Stop(PARTITION, 7, b"", "c" * 500, "nul \x00, half a letter \ud800, " + "long" * 10_000))
     (found,) = await stores.leases.stops(SUBSCRIBER, [lease(5)], done(8))
     assert found.message.startswith("nul ")
+
+
+# -- serials
+
+
+async def test_the_transactions_of_a_partition_are_counted(stores: Stores) -> None:
+    await stores.take()
+    assert stores.leases.serial(SUBSCRIBER, TOPIC_ID, PARTITION.partition) == 0
+    for number in range(1, 4):
+        await stores.leases.stop(FENCE, stop(number))
+        assert stores.leases.serial(SUBSCRIBER, TOPIC_ID, PARTITION.partition) == number
+    assert await stores.leases.read(SUBSCRIBER, TOPIC_ID, PARTITION.partition) == Lease(5, 3, "worker-1")
+    assert stores.leases.serial(SUBSCRIBER, TOPIC_ID, 4) == 0
+
+
+async def test_whoever_takes_over_counts_on(stores: Stores) -> None:
+    await stores.take()
+    await stores.leases.stop(FENCE, stop(7))
+    await stores.leases.take(SUBSCRIBER, [lease(6)], "worker-2")
+    await stores.leases.stops(SUBSCRIBER, [lease(6)], done(8))
+    assert await stores.leases.read(SUBSCRIBER, TOPIC_ID, PARTITION.partition) == Lease(6, 2, "worker-2")
+
+
+async def test_a_transaction_that_is_refused_counts_for_nothing(stores: Stores) -> None:
+    await stores.take()
+    with pytest.raises(Fenced):
+        await stores.leases.stop(STALE, stop(7))
+    await stores.leases.stop(FENCE, stop(7))
+    assert stores.leases.serial(SUBSCRIBER, TOPIC_ID, PARTITION.partition) == 1

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import apicurio
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from integration_fabric.backends.avro.codec import AvroCodec
 from integration_fabric.backends.kafka.admin import KafkaAdmin
@@ -359,3 +359,20 @@ class _answering:  # noqa: N801 - reads as a function
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("code", [KafkaError._UNKNOWN_PARTITION, KafkaError._TRANSPORT, KafkaError.LEADER_NOT_AVAILABLE])
+def test_a_broker_that_has_just_come_back_is_asked_again(kafka_bootstrap: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that starts at that moment would end otherwise."""
+    registry = EmbeddedRegistry(client_configuration(kafka_bootstrap))
+    ends, failures = registry._ends, [KafkaException(KafkaError(code))]
+
+    def fail_once(consumer: Any) -> dict[int, int]:
+        if failures:
+            raise failures.pop()
+        return ends(consumer)
+
+    monkeypatch.setattr(registry, "_ends", fail_once)
+    assert isinstance(registry.subjects(), list)
+    assert not failures

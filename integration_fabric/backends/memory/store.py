@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from integration_fabric.messages.errors import Fenced, Unavailable
@@ -24,6 +25,8 @@ class MemoryStore:
         self.clock: Final = clock
         self.store_id: Final = store_id
         self.leases: Final[dict[LeaseKey, Lease]] = {}
+        self.serials: Final[dict[LeaseKey, int]] = {}
+        """The highest of each partition that is known: what a process remembers, not what the store holds."""
         self.is_down = False
         self.latency_s = 0.0
         """How long after the work its answer comes, by the clock: the worst that a slow store can do."""
@@ -91,7 +94,10 @@ class MemoryStore:
             self._undo.append(lambda: table.__delitem__(key))
 
     def hold_fence(self, fence: Fence) -> None:
-        """Begin a piece of work for a partition. Raises Fenced where it is another's."""
-        lease = self.leases.get((fence.subscriber, fence.topic_id, fence.partition))
-        if lease is None or lease.epoch != fence.epoch:
+        """Begin a piece of work for a partition. Raises Fenced where it is another's, or where the store is an older copy."""
+        key = (fence.subscriber, fence.topic_id, fence.partition)
+        lease = self.leases.get(key)
+        if lease is None or lease.epoch != fence.epoch or lease.serial < self.serials.get(key, 0):
             raise Fenced(f"{fence.subscriber}, partition {fence.partition} of topic {fence.topic_id}: epoch {fence.epoch} is over")
+        self.put(self.leases, key, replace(lease, serial=lease.serial + 1))
+        self.put(self.serials, key, lease.serial + 1)

@@ -65,6 +65,10 @@ class MemoryLeases(Leases):
 
         await self._store.run(work)
 
+    def serial(self, subscriber: str, topic_id: str, partition: int) -> int:
+        """The highest that is known."""
+        return self._store.serials.get((subscriber, topic_id, partition), 0)
+
     def _take(self, subscriber: str, lease: TakenLease, owner: str) -> bool:
         key = (subscriber, lease.topic_id, lease.partition.partition)
         found = self._store.leases.get(key)

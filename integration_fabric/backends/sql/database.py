@@ -10,7 +10,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -62,6 +62,10 @@ class _Outcome:
     error: Exception | None = None
 
 
+DRAWN, DURABLE = "drawn", "durable"
+"""In `Connection.info`: numbers that the transaction under way has drawn, and the highest of each name that were ever committed."""
+
+
 class _InDoubt(Exception):
     """The connection went while a commit was under way: nobody knows whether it was carried out."""
 
@@ -73,6 +77,8 @@ class Database:
         self.url = url
         self.engine = make_engine(url)
         self.store_id = ""
+        self.durable: dict[Hashable, int] = {}
+        """The highest number of each name that a transaction of this process has drawn and committed."""
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name="store", daemon=True)
 
@@ -169,7 +175,9 @@ class Database:
 
     def _transact(self, works: Sequence[_Work], *, apart: bool) -> Sequence[_Outcome]:
         with self.engine.connect() as connection, connection.begin() as transaction:
+            connection.info[DRAWN], connection.info[DURABLE] = {}, self.durable
             outcomes = [_tried(connection, work) for work in works] if apart else _done(connection, works)
+            drawn: dict[Hashable, int] = connection.info[DRAWN]
             try:
                 transaction.commit()
             except DBAPIError as error:
@@ -177,6 +185,7 @@ class Database:
                     reason = str(error).splitlines()[0]
                     raise _InDoubt(f"the connection went during a commit, and nobody knows whether it was carried out: {reason}") from error
                 raise
+        self.durable.update(drawn)
         return outcomes
 
     def _answer(self, outcomes: Sequence[_Outcome], *, ending: bool) -> None:
@@ -223,11 +232,13 @@ def _done(connection: Connection, works: Sequence[_Work]) -> list[_Outcome]:
 
 def _tried(connection: Connection, work: _Work) -> _Outcome:
     """In a savepoint, which is gone where it fails. Raises what concerns every piece of work."""
+    drawn = dict(connection.info[DRAWN])
     try:
         with connection.begin_nested():
             (result,) = work.call(connection, [work.item])
             return _Outcome(work, result)
     except Exception as error:
+        connection.info[DRAWN] = drawn
         if meaning(error) in {Failure.AWAY, Failure.LOST}:
             raise
         return _Outcome(work, error=error)

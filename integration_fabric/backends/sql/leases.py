@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
 
-from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.database import DRAWN, DURABLE, Database
 from integration_fabric.backends.sql.dialects import storable
 from integration_fabric.backends.sql.tables import LEASES, STOPS
 from integration_fabric.messages.errors import Fenced
@@ -16,21 +16,24 @@ from integration_fabric.runtime.records import TopicPartition
 
 _FENCES = "fences"
 _HOLD = (
-    select(LEASES.c.epoch)
+    update(LEASES)
     .where(
-        LEASES.c.subscriber == bindparam("subscriber"),
-        LEASES.c.topic_id == bindparam("topic_id"),
-        LEASES.c.partition == bindparam("partition"),
-        LEASES.c.epoch == bindparam("epoch"),
+        LEASES.c.subscriber == bindparam("of_subscriber"),
+        LEASES.c.topic_id == bindparam("of_topic"),
+        LEASES.c.partition == bindparam("of_partition"),
+        LEASES.c.epoch == bindparam("of_epoch"),
     )
-    .with_for_update()
+    .values(serial=LEASES.c.serial + 1)
+    .returning(LEASES.c.serial)
 )
-_HOLD_ALL = (
-    select(LEASES.c.subscriber, LEASES.c.topic_id, LEASES.c.partition, LEASES.c.epoch)
-    .where(tuple_(LEASES.c.subscriber, LEASES.c.topic_id, LEASES.c.partition, LEASES.c.epoch).in_(bindparam("fences", expanding=True)))
+_IS_ONE_OF = tuple_(LEASES.c.subscriber, LEASES.c.topic_id, LEASES.c.partition, LEASES.c.epoch).in_(bindparam("fences", expanding=True))
+_LOCK_ALL = (
+    select(LEASES.c.subscriber, LEASES.c.topic_id, LEASES.c.partition, LEASES.c.epoch, LEASES.c.serial)
+    .where(_IS_ONE_OF)
     .order_by(LEASES.c.subscriber, LEASES.c.topic_id, LEASES.c.partition)  # the order of locks, as a takeover's
     .with_for_update()
 )
+_COUNT_ALL = update(LEASES).where(_IS_ONE_OF).values(serial=LEASES.c.serial + 1)
 
 
 def hold_fences(connection: Connection, fences: Iterable[Fence]) -> None:
@@ -41,26 +44,42 @@ def hold_fences(connection: Connection, fences: Iterable[Fence]) -> None:
         for fence in wanted:
             hold_fence(connection, fence)
         return
-    asked = [(fence.subscriber, fence.topic_id, fence.partition, fence.epoch) for fence in wanted]
-    found = {Fence(*row) for row in connection.execute(_HOLD_ALL, {"fences": asked})}
-    for fence in wanted - found:
+    asked = {"fences": [(fence.subscriber, fence.topic_id, fence.partition, fence.epoch) for fence in wanted]}
+    found = {Fence(*row[:4]): row.serial + 1 for row in connection.execute(_LOCK_ALL, asked)}
+    for fence in wanted - found.keys():
         raise _fenced(fence)
-    held |= found
+    connection.execute(_COUNT_ALL, asked)
+    for fence, serial in found.items():
+        _draw(connection, fence, serial)
+    held |= found.keys()
 
 
 def hold_fence(connection: Connection, fence: Fence) -> None:
-    """Begin a transaction for a partition: lock its lease and show its epoch. Raises Fenced where it is another's.
+    """Begin a transaction for a partition: lock its lease, show its epoch and count the transaction (protocol.md, B).
 
-    An `INSERT … WHERE EXISTS (lease is mine)` would leave a row behind on PostgreSQL when the lease is raised beside it; an `UPDATE` that
-    changes nothing leaves a dead version of the row for each message. What this transaction holds already is not asked for again.
+    An `INSERT … WHERE EXISTS (lease is mine)` would leave a row behind on PostgreSQL when the lease is raised beside it. What this
+    transaction holds already is not asked for again.
+
+    Raises:
+        Fenced: it is another's, or the store is an older copy than the one that this process has written to before.
     """
     held = _held(connection)
     if fence in held:
         return
-    asked = {"subscriber": fence.subscriber, "topic_id": fence.topic_id, "partition": fence.partition, "epoch": fence.epoch}
-    if connection.execute(_HOLD, asked).first() is None:
+    asked = {"of_subscriber": fence.subscriber, "of_topic": fence.topic_id, "of_partition": fence.partition, "of_epoch": fence.epoch}
+    serial: int | None = connection.execute(_HOLD, asked).scalar()
+    if serial is None:
         raise _fenced(fence)
+    _draw(connection, fence, serial)
     held.add(fence)
+
+
+def _draw(connection: Connection, fence: Fence, serial: int) -> None:
+    """The number of this transaction; an older copy has counted less far than this process has seen."""
+    of = (fence.subscriber, fence.topic_id, fence.partition)
+    if serial <= connection.info.get(DURABLE, {}).get(of, 0):
+        raise _fenced(fence)
+    connection.info.setdefault(DRAWN, {})[of] = serial
 
 
 def _fenced(fence: Fence) -> Fenced:
@@ -101,6 +120,10 @@ class SqlLeases(Leases):
             return Lease(row.epoch, row.serial, row.owner) if row else None
 
         return await self._database.run(work)
+
+    def serial(self, subscriber: str, topic_id: str, partition: int) -> int:
+        """The highest that is known."""
+        return self._database.durable.get((subscriber, topic_id, partition), 0)
 
     async def take(self, subscriber: str, taken: Sequence[TakenLease], owner: str) -> Sequence[bool]:
         """Raise each lease to its epoch. The answers are in the order of `taken`."""

@@ -316,6 +316,12 @@ NO_PRUNING_LIMIT = {**CALLS, **GOES_ON, "comes_again": False}
 REFUSED_AS_COMMITTED = _around(StageTransactions, "commit", _outcome(Refused, lambda _: None))
 """Needs one batch of two partitions of which one moves while it is under way: a story, as the search seldom comes upon it."""
 
+OLDER_COPY_UNNOTICED: Mapping[str, Patch] = {
+    "the store's serial is not compared": _set(Standing, "is_behind", lambda *_: False),
+    "Kafka is not told the store's serial": _set(MemoryLeases, "serial", lambda *_: 0),
+}
+"""Stories, too: a copy is seldom made, used and older."""
+
 MUTATIONS: Sequence[Mutation] = (
     Mutation("records come before the takeover", "A1", _around(MemoryConsumer, "_begin", _no_wait_for_takeover)),
     Mutation("an open transaction of a predecessor is passed over", "A2", _set(MemoryBroker, "committed", _go_on_beside_open), GOES_ON),

@@ -67,6 +67,7 @@ class StoreEvent(Enum):
     LONG_AWAY = "it is away for long, and comes back"
     PRUNED = "what is old is forgotten"
     SWAPPED = "somebody tries another one"
+    RESTORED = "somebody tries a copy that was made before more came about"
 
 
 class ProtocolMachine(RuleBasedStateMachine):
@@ -211,8 +212,14 @@ class ProtocolMachine(RuleBasedStateMachine):
             StoreEvent.LONG_AWAY: lambda: stage.outage(OUTAGE_S),
             StoreEvent.PRUNED: stage.prune,
             StoreEvent.SWAPPED: stage.try_another_store,
+            StoreEvent.RESTORED: self._try_an_older_copy,
         }
         happen[event]()
+
+    def _try_an_older_copy(self) -> None:
+        copy = self.stage.copy_of_store()
+        self.stage.go(0.4)
+        self.stage.try_an_older_copy(copy)
 
     # -- people, and time
 

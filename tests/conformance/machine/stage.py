@@ -17,7 +17,7 @@ from stage_ports import Connection, StageConsumer, StageEffects, StageTransactio
 from virtual_time import LoopClock, VirtualLoop
 
 from integration_fabric.backends.memory.broker import MemoryBroker
-from integration_fabric.backends.memory.store import MemoryStore
+from integration_fabric.backends.memory.store import LeaseKey, MemoryStore
 from integration_fabric.backends.memory.stores import MemoryCrossReferences, MemoryEffects, MemoryLeases
 from integration_fabric.delivery.dead_letters import bury, topic_of
 from integration_fabric.delivery.effects import Effect, Once
@@ -31,9 +31,10 @@ from integration_fabric.runtime.backing import Backing
 from integration_fabric.runtime.consumer import Bounds, SubscriberLoop
 from integration_fabric.runtime.envelopes import encode_envelope
 from integration_fabric.runtime.executor import Result
+from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ownership import Owned
 from integration_fabric.runtime.policy import AtDeadLetter, Policy
-from integration_fabric.runtime.ports import Codec, Snapshot, Stop
+from integration_fabric.runtime.ports import Codec, Lease, Snapshot, Stop
 from integration_fabric.runtime.records import TopicPartition
 from integration_fabric.runtime.steering import Order, OrderKind, Steering
 from integration_fabric.runtime.subscriber import Delivery, Handled, Running
@@ -196,6 +197,15 @@ class Worker:
 
 
 @dataclass(frozen=True)
+class StoreCopy:
+    """The rows of one store at some time."""
+
+    leases: dict[LeaseKey, Lease]
+    effects: dict[Any, Any]
+    stops: dict[Any, Any]
+
+
+@dataclass(frozen=True)
 class Tables:
     """The rows of one store."""
 
@@ -343,6 +353,50 @@ class Stage:
         worker.crash()
         self.workers.remove(worker)
         self._leave(worker)
+
+    def copy_of_store(self) -> StoreCopy:
+        """As it is now."""
+        tables = self.tables_of(self.store)
+        return StoreCopy(dict(self.store.leases), dict(tables.effects._rows), dict(tables.leases._stops))
+
+    def restore(self, copy: StoreCopy) -> StoreCopy:
+        """Put a copy in the place of what is there. Returns what was there."""
+        before, tables = self.copy_of_store(), self.tables_of(self.store)
+        rows: tuple[tuple[dict[Any, Any], dict[Any, Any]], ...] = (
+            (self.store.leases, copy.leases),
+            (tables.effects._rows, copy.effects),
+            (tables.leases._stops, copy.stops),
+        )
+        for table, found in rows:
+            table.clear()
+            table.update(found)
+        return before
+
+    def try_an_older_copy(self, copy: StoreCopy) -> None:
+        """Somebody restores a copy: where Kafka has committed more since, a worker must refuse it, and begins nothing."""
+        for worker in self.alive:
+            worker.crash()
+        self.invariants.check()
+        if not self._is_older(copy):
+            return
+        self.dismiss()
+        before = self.restore(copy)
+        worker = self.start()
+        self.run(asyncio.sleep(100))
+        if not (worker.task.done() and isinstance(worker.task.exception(), ForeignStore)):
+            self.invariants.offend("A4: a worker goes on with an older copy of the store than its offsets were committed with")
+        worker.crash()
+        self.workers.remove(worker)
+        self._leave(worker)
+        self.restore(before)
+
+    def _is_older(self, copy: StoreCopy) -> bool:
+        """Whether something was carried out since, and Kafka was told so."""
+        committed = {end.message_id for end in self.invariants.first.values() if end.outcome == OutcomeKind.APPLIED}
+        rows = self.tables_of(self.store).effects._rows
+        done = {message for (_, message), row in rows.items() if row.handled is not None}
+        known = {message for (_, message), row in copy.effects.items() if row.handled is not None}
+        return bool(committed & done - known)
 
     # -- rest
 

@@ -23,6 +23,8 @@ from store_kit import open_database
 
 from integration_fabric.backends.kafka import owner_thread
 from integration_fabric.backends.memory.transactions import Fault
+from integration_fabric.backends.sql.database import Database
+from integration_fabric.backends.sql.tables import METADATA
 from integration_fabric.delivery import effects
 from integration_fabric.delivery.strategies import Strategy
 from integration_fabric.runtime.ports import Codec
@@ -141,3 +143,33 @@ async def test_another_store_than_the_one_that_offsets_were_committed_with_is_re
             with pytest.raises(ForeignStore, match="committed with store"):
                 await asyncio.wait_for(stage.start().task, 30)
         assert len(stage.destination.landed) == 1
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_older_copy_of_the_store_is_refused(codec: Codec, kafka_bootstrap: str, database_url: str, tmp_path: Path) -> None:
+    """It was restored: a call of which Kafka was told is not known there (test 10)."""
+    async with real_stage(kafka_bootstrap, database_url, World(), codec) as stage:
+        stage.start()
+        await stage.publish("a", 0)
+        await stage.rest()
+        with open_database(f"sqlite:///{tmp_path}/copy.sqlite") as copy:
+            _copy(stage.database, copy)
+            await stage.publish("a", 0)
+            await stage.rest()
+            for worker in stage.alive:
+                worker.crash()
+            await stage.publish("a", 0)
+            stage.database = copy
+            with pytest.raises(ForeignStore, match="older copy"):
+                await asyncio.wait_for(stage.start().task, 60)
+        assert len(stage.destination.landed) == 2
+
+
+def _copy(database: Database, other: Database) -> None:
+    """Row by row, so that it is the same on every database."""
+    with database.engine.connect() as source, other.engine.begin() as target:
+        for table in METADATA.sorted_tables:
+            target.execute(table.delete())
+            if rows := [dict(row) for row in source.execute(table.select()).mappings()]:
+                target.execute(table.insert(), rows)
+    other.store_id = database.store_id
