@@ -153,9 +153,18 @@ class Worker:
     async def _watch_stalls(self) -> None:
         """A subscriber that has messages, of which none comes to an end, says so. Where the broker is away nothing is known."""
         while not await ended(self.ending, STALL_LOOK_S):
-            lags = await self._lags()
+            ends = await self._ends()
+            lags = await self._lags(ends)
             for hosted in self.hosted:
                 self._look_at(hosted, lags.get(hosted.running.name))
+                if hosted.loop is not None and ends:
+                    await self._look_at_feeding(hosted.loop, ends)
+
+    @staticmethod
+    async def _look_at_feeding(loop: SubscriberLoop, ends: Mapping[TopicPartition, int]) -> None:
+        with suppress(FabricError, TimeoutError):
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await loop.look_at_feeding(ends)
 
     def _look_at(self, hosted: Hosted, lag: Lag | None) -> None:
         loop = hosted.loop
@@ -169,21 +178,27 @@ class Worker:
     async def status(self) -> dict[str, object]:
         """As `health`, with how far each subscriber is behind; None where that cannot be asked now."""
         found = self.health()
-        lags = await self._lags()
+        lags = await self._lags(await self._ends())
         for item in cast("list[dict[str, object]]", found["subscribers"]):
             lag = lags.get(str(item["name"]))
             item["lag_messages"] = lag.behind + lag.open if lag else None
         return found
 
-    async def _lags(self) -> dict[str, Lag]:
-        """Of each subscriber that can be asked now."""
-        loops = [hosted.loop for hosted in self.hosted if hosted.loop is not None]
-        found = {}
+    async def _ends(self) -> Mapping[TopicPartition, int] | None:
+        """Of the partitions of all topics that are read here; None where the broker cannot be asked now."""
+        topics = {topic for hosted in self.hosted if hosted.loop is not None for topic in hosted.loop.topics}
         with suppress(FabricError):
-            ends = await asyncio.to_thread(self.fabric.reader.ends, sorted({topic for loop in loops for topic in loop.topics}))
-            for loop in loops:
-                with suppress(FabricError):  # it is being started anew
-                    found[loop.name] = await self._lag_of(loop, ends)
+            return await asyncio.to_thread(self.fabric.reader.ends, sorted(topics))
+        return None
+
+    async def _lags(self, ends: Mapping[TopicPartition, int] | None) -> dict[str, Lag]:
+        """Of each subscriber that can be asked now."""
+        found: dict[str, Lag] = {}
+        if ends is None:
+            return found
+        for loop in [hosted.loop for hosted in self.hosted if hosted.loop is not None]:
+            with suppress(FabricError):  # it is being started anew
+                found[loop.name] = await self._lag_of(loop, ends)
         return found
 
     @staticmethod

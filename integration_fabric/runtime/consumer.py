@@ -14,6 +14,7 @@ from integration_fabric.runtime.activity import settle
 from integration_fabric.runtime.backing import Backing
 from integration_fabric.runtime.committer import COMMIT_INTERVAL_S, Batch, Committer, UnknownBatch
 from integration_fabric.runtime.executor import Abandoned, DeadLetter, Executor, Result
+from integration_fabric.runtime.feeding import FeedWatch, Fetching, Unfed
 from integration_fabric.runtime.lanes import Lane, Lanes, Taken
 from integration_fabric.runtime.offsets import MAP_CHARS
 from integration_fabric.runtime.ownership import Owned
@@ -143,6 +144,7 @@ class SubscriberLoop(Listener):
         self._failure: asyncio.Future[None] | None = None
         self.retired = 0
         """Messages whose outcome is committed."""
+        self._feeding = FeedWatch()
         self._waiting = 0
         """Messages that are being handled and wait, for a system or for their next attempt."""
         self._takeovers: set[asyncio.Task[None]] = set()
@@ -199,6 +201,35 @@ class SubscriberLoop(Listener):
         behind = sum(max(0, ends.get(partition, 0) - position) for partition, position in positions.items())
         open_count = sum(owned.progress.open_count for owned in self._owned.values())
         return Lag(self.state, behind, open_count, settling=self.busy or not self._owned)
+
+    async def look_at_feeding(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Have fetched anew what the consumer seems to have forgotten; end, to be started again, where that does not help.
+
+        Args:
+            ends: As for `lag`.
+
+        Raises:
+            Unavailable: the consumer has ended.
+        """
+        if self._reins.held:
+            self._feeding = FeedWatch()
+            return
+        anew, forgotten = self._feeding.look(await self._fetching(ends))
+        if anew:
+            LOG.refetched(self.name, partitions=[f"{partition.topic}/{partition.partition}" for partition in anew])
+            await self._consumer.refetch(anew)
+        if forgotten:
+            names = ", ".join(f"{partition.topic}/{partition.partition}" for partition in forgotten)
+            self.failed(Unfed(f"the client hears nothing of {names}, which has records"))
+
+    async def _fetching(self, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, Fetching]:
+        """How far the consumer is with the partitions that nothing keeps from being fetched."""
+        heard, positions = await self._consumer.heard(), await self._consumer.positions()
+        return {
+            partition: Fetching(owned.local_epoch, positions[partition], heard[partition], ends.get(partition, 0))
+            for partition, owned in self._owned.items()
+            if owned.fence is not None and partition not in self._reins.held_back and partition in positions and partition in heard
+        }
 
     def partitions(self) -> Sequence[TopicPartition]:
         """Those that it handles."""

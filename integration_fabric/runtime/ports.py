@@ -205,6 +205,17 @@ class Consumer(Protocol):
         """The offset that each of its partitions hands out next: for tools and tests. Raises Unavailable."""
         ...
 
+    async def heard(self) -> Mapping[TopicPartition, int]:
+        """The offset after the last record of each of its partitions, as it was told with what it fetched; negative where it never fetched.
+
+        The broker is not asked. Raises Unavailable.
+        """
+        ...
+
+    async def refetch(self, partitions: Collection[TopicPartition]) -> None:
+        """Fetch these anew from where they stand; nothing is handed out twice. Raises Unavailable."""
+        ...
+
     def snapshot(self) -> Snapshot:
         """The latest; any thread."""
         ...

@@ -34,6 +34,16 @@ class Reins:
         """Whether nothing is started at all."""
         return self.still or self.steering.is_paused
 
+    @property
+    def held(self) -> bool:
+        """Whether nothing is taken for now."""
+        return self._held
+
+    @property
+    def held_back(self) -> frozenset[TopicPartition]:
+        """Partitions of which nothing is taken for now."""
+        return self._held_back
+
     def apply(self) -> None:
         """Have consumer and lanes do what all reasons together ask for."""
         held = self.full or self.still or self.ending or self.steering.stands

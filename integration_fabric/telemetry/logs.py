@@ -124,6 +124,10 @@ class Log:
         else:
             self._log.info("subscriber_goes_on", subscriber=subscriber)
 
+    def refetched(self, subscriber: str, *, partitions: list[str]) -> None:
+        """The client handed out nothing of partitions that have records, or markers of transactions at their ends."""
+        self._log.info("fetched_anew", subscriber=subscriber, partitions=partitions)
+
     def offset_map(self, subscriber: str, *, partition: str, tight: bool) -> None:
         """The map of what is done beyond a partition's base is nearly full, or has room again."""
         if tight:

@@ -144,6 +144,14 @@ class OwnerThread(Consumer):
         """The offset that each of its partitions hands out next."""
         return await self._ask(self._positions)
 
+    async def heard(self) -> Mapping[TopicPartition, int]:
+        """The ends of its partitions, as fetches have told."""
+        return await self._ask(self._heard)
+
+    async def refetch(self, partitions: Collection[TopicPartition]) -> None:
+        """Pause and resume them, which begins with fetching anew."""
+        await self._ask(lambda: self._refetch(partitions))
+
     def hold(self) -> None:
         """Hand out nothing for now."""
         if not self._held:
@@ -359,6 +367,23 @@ class OwnerThread(Consumer):
         for record in reversed(self._buffer):
             positions[TopicPartition(record.topic, record.partition)] = record.offset
         return positions
+
+    def _heard(self) -> dict[TopicPartition, int]:
+        return {TopicPartition(item.topic, item.partition): self._heard_of(item) for item in self._kafka(list(self._epochs))}
+
+    def _heard_of(self, item: KafkaPartition) -> int:
+        try:
+            _, end = self._consumer.get_watermark_offsets(item, cached=True)
+        except KafkaException:
+            return OFFSET_INVALID
+        return end
+
+    def _refetch(self, partitions: Collection[TopicPartition]) -> None:
+        if self._paused:
+            return
+        active = self._kafka([partition for partition in self._active() if partition in partitions])
+        self._consumer.pause(active)
+        self._consumer.resume(active)
 
     def _go(self, positions: Mapping[TopicPartition, int | None], epochs: Mapping[TopicPartition, int]) -> None:
         mine = {partition for partition, epoch in self._epochs.items() if epochs.get(partition) == epoch}

@@ -92,6 +92,13 @@ class MemoryConsumer(Consumer):
         """The offset that each of its partitions hands out next."""
         return await self._ask(lambda: {partition: self._positions.get(partition, 0) for partition in self._epochs})
 
+    async def heard(self) -> Mapping[TopicPartition, int]:
+        """What the broker says: nothing is forgotten here."""
+        return await self._ask(lambda: {partition: self._broker.end(partition) for partition in self._epochs})
+
+    async def refetch(self, partitions: Collection[TopicPartition]) -> None:
+        """Nothing is forgotten here."""
+
     def snapshot(self) -> Snapshot:
         """The latest turn's."""
         return self._snapshot

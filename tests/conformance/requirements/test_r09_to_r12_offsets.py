@@ -7,10 +7,12 @@ import time
 
 import pytest
 from broker_kit import KafkaKit, Member, joined, offsets, unique
-from site_of_workers import Job, Site
+from confluent_kafka import TopicPartition as KafkaPartition
+from site_of_workers import Job, Site, Worker
 
 from integration_fabric.backends.sql.leases import SqlLeases
 from integration_fabric.runtime.consumer import Bounds
+from integration_fabric.runtime.feeding import UNFED_LOOKS
 from integration_fabric.runtime.offset_map import OffsetMap
 from integration_fabric.runtime.offsets import MAX_METADATA_CHARS, CommitMetadata
 from integration_fabric.runtime.policy import Policy
@@ -120,6 +122,41 @@ async def test_r12_a_partition_that_was_paused_lost_and_regained_delivers(site: 
     await site.put(["a", "b"], range(3))
     await site.until_committed()
     assert await site.made_by_key() == {"a": [0, 1, 2], "b": [0, 1, 2]}
+
+
+async def test_r12_a_partition_that_the_client_forgets_is_fetched_anew(site: Site) -> None:
+    """R12: librdkafka passes a resume over that comes close to an assignment (#5591): here one partition stays paused as if it had."""
+    worker, forgotten = site.start(), site.partition(0)
+    await site.until_owned(worker, 2)
+    await site.put(["a", "b"], [0])
+    await site.until_committed()
+    await worker.consumer._ask(lambda: worker.consumer._consumer.pause([KafkaPartition(*forgotten)]))
+    await site.put(["a", "b"], [1])
+    for _ in range(UNFED_LOOKS):
+        await look_at_feeding(site, worker)
+    assert await site.made_by_key() == {"a": [0], "b": [0, 1]}
+    await look_at_feeding(site, worker)
+    await site.until_committed()
+    assert await site.made_by_key() == {"a": [0, 1], "b": [0, 1]}
+
+
+async def test_r12_markers_at_the_end_of_a_partition_are_no_reason_to_start_anew(site: Site) -> None:
+    """R12: they are fetched, and never handed out."""
+    worker = site.start()
+    await site.until_owned(worker, 2)
+    await site.kit.put_in_transactions(site.reads.topic, [site.encoded("a", number) for number in range(2)])
+    await site.until(lambda: site.metric("fabric_messages_total", outcome="applied") == 2)
+    for _ in range(4 * UNFED_LOOKS):
+        await look_at_feeding(site, worker)
+    assert not worker.task.done()
+    await site.put(["b"], [0], partition=0)
+    await site.until(lambda: site.metric("fabric_messages_total", outcome="applied") == 3)
+
+
+async def look_at_feeding(site: Site, worker: Worker) -> None:
+    """As a worker does, but more often."""
+    await asyncio.sleep(0.3)
+    await worker.loop.look_at_feeding(await site.ends())
 
 
 async def test_r12_a_predecessors_open_transaction_is_ended(site: Site) -> None:
