@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from integration_fabric.messages.errors import UsageProblem
-from integration_fabric.wiring.settings import WorkerSettings
+from integration_fabric.wiring.settings import ServingSettings
 
 END_WITHIN_S = 10
 """For requests that are under way when the program ends: one whose sender stalls would keep it from ending."""
@@ -50,7 +50,7 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
 
-def listen(settings: WorkerSettings, name: str) -> socket.socket:
+def listen(settings: ServingSettings, name: str) -> socket.socket:
     """Bind before anything else starts. Raises UsageProblem where the port is in use."""
     found = socket.socket()
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

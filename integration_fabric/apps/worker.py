@@ -18,8 +18,9 @@ from integration_fabric.messages.envelope import Envelope
 from integration_fabric.messages.errors import FabricError, Unreachable, UsageProblem
 from integration_fabric.messages.fabric import SubscriberAnnounced
 from integration_fabric.messages.ids import deterministic_id
-from integration_fabric.runtime.consumer import Lag, LoopState, SubscriberLoop
+from integration_fabric.runtime.consumer import SubscriberLoop
 from integration_fabric.runtime.ending import ended
+from integration_fabric.runtime.lag import Lag, LoopState
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.records import TopicPartition
 from integration_fabric.runtime.stall import STALLED, StallWatch

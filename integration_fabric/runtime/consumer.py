@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import StrEnum
 
 from integration_fabric.messages.errors import FabricError, FailureClass, Fenced
 from integration_fabric.runtime.activity import settle
 from integration_fabric.runtime.backing import Backing
+from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.committer import COMMIT_INTERVAL_S, Batch, Committer, UnknownBatch
 from integration_fabric.runtime.executor import Abandoned, DeadLetter, Executor, Result
 from integration_fabric.runtime.feeding import FeedWatch, Fetching, Unfed
+from integration_fabric.runtime.lag import Lag, LoopState
 from integration_fabric.runtime.lanes import Lane, Lanes, Taken
-from integration_fabric.runtime.offsets import MAP_CHARS
 from integration_fabric.runtime.ownership import Owned
 from integration_fabric.runtime.policy import AtDeadLetter
 from integration_fabric.runtime.ports import (
@@ -37,64 +36,6 @@ from integration_fabric.runtime.takeover import Takeover
 from integration_fabric.runtime.workers import Workers
 from integration_fabric.telemetry import metrics
 from integration_fabric.telemetry.logs import LOG
-
-
-class LoopState(StrEnum):
-    """What a subscriber is doing in this worker."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPED = "stopped"
-    """At a dead letter, or after too many, until a person decides."""
-    DRAINING = "draining"
-    PAUSED = "paused"
-    """By a person's order, as is draining without an end of the worker."""
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Of one subscriber in one worker."""
-
-    high_messages: int = 2_000
-    """In lanes; at more nothing is taken. With 5,000, a twentieth slower: what waits for long is in no cache of the processor any more."""
-    low_messages: int = 1_000
-    """In lanes; at fewer it goes on."""
-    kept_messages: int = 20_000
-    """Taken and not committed, those included that are done and wait for a slow one below them as their map is full; at half of it it goes
-    on."""
-    map_chars: int = MAP_CHARS
-    """Of commit metadata, for the map of what is done beyond the base."""
-    drain: timedelta = timedelta(seconds=10)
-    """For what runs when the worker ends."""
-    revoke: timedelta = timedelta(seconds=2)
-    """For what runs when partitions are handed over; with `commit` well below the broker's session timeout of 6 s."""
-    commit: timedelta = timedelta(seconds=1)
-    """For the commit of what has run, in both cases."""
-    burst: int = 64
-    """Messages that one worker coroutine handles before the loop is let go."""
-
-    def holding(self, in_flight: int) -> Bounds:
-        """The same, but with room for a few messages for each that may run: with fewer there would not be enough different keys."""
-        return replace(self, high_messages=max(self.high_messages, 4 * in_flight), low_messages=max(self.low_messages, 2 * in_flight))
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """What is left to do for a subscriber in this worker."""
-
-    state: LoopState
-    behind: int
-    """Offsets that stand in its partitions and were not taken; transaction markers at the end of a partition may count."""
-    open: int
-    """Messages that were taken and have no outcome."""
-    settling: bool
-    """Whether something is being handled, committed or taken over."""
-
-    @property
-    def nothing(self) -> bool:
-        """Whether nothing is left."""
-        return self.state is LoopState.RUNNING and not (self.behind or self.open or self.settling)
 
 
 class SubscriberLoop(Listener):
@@ -442,7 +383,7 @@ class SubscriberLoop(Listener):
     def _begin(self) -> Lane | None:
         """The next lane to run."""
         lane = self._lanes.start()
-        if self._reins.full and self._lanes.queued == self._bounds.low_messages:  # passed through one by one
+        if self._reins.full and self._bounds.has_room(self._lanes.queued, self._lanes.queued_bytes):
             self._measure()
         return lane
 
@@ -551,10 +492,10 @@ class SubscriberLoop(Listener):
 
     def _measure(self) -> None:
         queued, kept, bounds = self._lanes.queued, sum(owned.progress.kept_count for owned in self._owned.values()), self._bounds
-        full = self._reins.full
-        if not full and (queued >= bounds.high_messages or kept >= bounds.kept_messages):
+        full, size_bytes = self._reins.full, self._lanes.queued_bytes
+        if not full and (queued >= bounds.high_messages or size_bytes >= bounds.high_bytes or kept >= bounds.kept_messages):
             full = True
-        elif full and queued <= bounds.low_messages and kept <= bounds.kept_messages // 2:
+        elif full and bounds.has_room(queued, size_bytes) and kept <= bounds.kept_messages // 2:
             full = False
         if full != self._reins.full:
             self._reins.full = full

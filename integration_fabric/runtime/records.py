@@ -32,6 +32,14 @@ class Record(NamedTuple):
         """Where it stands."""
         return Coordinates(self.topic, self.partition, self.offset)
 
+    @property
+    def size_bytes(self) -> int:
+        """Of key, value and header values."""
+        size = len(self.value or b"") + len(self.key or b"")
+        for _, value in self.headers or ():
+            size += len(value or b"")
+        return size
+
 
 @dataclass(slots=True)
 class Outgoing:

@@ -25,7 +25,8 @@ from integration_fabric.operations.conservation import Balance
 from integration_fabric.process_engine.ports import InstanceRow
 from integration_fabric.process_engine.timers import TimerPoller
 from integration_fabric.roles.erp import PostedInvoice
-from integration_fabric.runtime.consumer import LoopState, SubscriberLoop
+from integration_fabric.runtime.consumer import SubscriberLoop
+from integration_fabric.runtime.lag import LoopState
 from integration_fabric.runtime.ports import Commit, Snapshot
 from integration_fabric.runtime.records import Outgoing, Record
 from integration_fabric.runtime.steersman import Steersman

@@ -41,8 +41,9 @@ from integration_fabric.process_engine import subscriber as process_subscriber
 from integration_fabric.process_engine.ports import Instances
 from integration_fabric.process_engine.timers import TimerPoller
 from integration_fabric.runtime.backing import Backing
+from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.clock import SystemClock
-from integration_fabric.runtime.consumer import Bounds, SubscriberLoop
+from integration_fabric.runtime.consumer import SubscriberLoop
 from integration_fabric.runtime.ports import Clock, Codec, Fence, Leases, Orders, Publisher
 from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Running
@@ -112,7 +113,13 @@ class Fabric:
 
     def loop(self, running: Running, *, worker: str, watch: StormWatch | None = None) -> SubscriberLoop:
         """A loop for one subscriber; a new one each time that it is started, with the `watch` of the one before."""
-        bounds = Bounds(drain=self.settings.worker.drain)
+        worker_settings = self.settings.worker
+        bounds = Bounds(
+            high_messages=worker_settings.queued_messages,
+            low_messages=worker_settings.queued_messages // 2,
+            high_bytes=worker_settings.queued_mib * 2**20,
+            drain=worker_settings.drain,
+        )
         return SubscriberLoop(running=running, worker=worker, backing=self.backing(running.name), bury=bury, bounds=bounds, watch=watch)
 
     def pruner(self, running: Running, bases: Callable[[], Mapping[Fence, int]]) -> Pruner:

@@ -17,6 +17,7 @@ from integration_fabric.connector_kit.ports import RECEIPTS_KEPT
 from integration_fabric.delivery.governor import Limits
 from integration_fabric.delivery.maintenance import Window
 from integration_fabric.messages.errors import UsageProblem
+from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.policy import AtDeadLetter
 
 CONFIG_VARIABLE = "FABRIC_CONFIG"
@@ -111,7 +112,7 @@ class SubscriberSettings(_Section):
     dead_letter_share: float | None = Field(default=None, gt=0, le=1)
 
 
-class WorkerSettings(_Section):
+class ServingSettings(_Section):
     """How a worker or gateway serves its health and metrics, or its webhooks."""
 
     host: str = "127.0.0.1"
@@ -119,6 +120,15 @@ class WorkerSettings(_Section):
     """0 for a free one, which it announces."""
     drain: timedelta = timedelta(seconds=10)
     """For what runs when it is asked to end."""
+
+
+class WorkerSettings(ServingSettings):
+    """Those of a worker."""
+
+    queued_messages: int = Field(default=Bounds().high_messages, ge=1, le=1_000_000)
+    """Of one subscriber, in memory before their turn; or as many as four for each that runs at once, where these are more."""
+    queued_mib: int = Field(default=Bounds().high_bytes // 2**20, ge=1, le=65_536)
+    """The same in MiB."""
 
 
 class Settings(BaseSettings):
@@ -136,7 +146,7 @@ class Settings(BaseSettings):
     at_dead_letter: AtDeadLetter = AtDeadLetter.STOP
     """For subscribers that are not named in `subscribers`."""
     worker: WorkerSettings = WorkerSettings()
-    gateway: WorkerSettings = WorkerSettings()
+    gateway: ServingSettings = ServingSettings()
     log_level: str = "INFO"
 
     @classmethod

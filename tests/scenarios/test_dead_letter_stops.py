@@ -9,8 +9,8 @@ from integration_fabric.delivery.dead_letters import view
 from integration_fabric.messages.errors import DataProblem
 from integration_fabric.messages.ids import CustomerId, InterventionId
 from integration_fabric.messages.interventions import OpenIntervention
-from integration_fabric.runtime.consumer import LoopState
 from integration_fabric.runtime.context import Context
+from integration_fabric.runtime.lag import LoopState
 from integration_fabric.runtime.outcomes import Applied, Outcome
 from integration_fabric.runtime.policy import AtDeadLetter
 from integration_fabric.runtime.subscriber import subscriber

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 from integration_fabric.delivery.dead_letters import view
-from integration_fabric.runtime.consumer import LoopState
+from integration_fabric.runtime.lag import LoopState
 from integration_fabric.testing.world import World
 from integration_fabric.wiring.drivers import Footprint
 

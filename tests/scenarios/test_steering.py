@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from integration_fabric.runtime.consumer import LoopState
+from integration_fabric.runtime.lag import LoopState
 from integration_fabric.runtime.steering import Order, OrderKind
 from integration_fabric.testing.world import World
 from integration_fabric.wiring.drivers import Footprint

@@ -28,7 +28,8 @@ from integration_fabric.messages.fabric import Activity
 from integration_fabric.messages.ids import LegalEntity, MessageId
 from integration_fabric.messages.master_data import AccountChanged, TaxCodeChanged
 from integration_fabric.runtime.backing import Backing
-from integration_fabric.runtime.consumer import Bounds, SubscriberLoop
+from integration_fabric.runtime.bounds import Bounds
+from integration_fabric.runtime.consumer import SubscriberLoop
 from integration_fabric.runtime.envelopes import encode_envelope
 from integration_fabric.runtime.executor import Result
 from integration_fabric.runtime.outcomes import OutcomeKind

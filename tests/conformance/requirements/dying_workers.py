@@ -14,7 +14,7 @@ from site_of_workers import Job, Site
 from store_kit import open_database
 
 from integration_fabric.backends.kafka.groups import GroupProtocol
-from integration_fabric.runtime.consumer import Bounds
+from integration_fabric.runtime.bounds import Bounds
 
 BOUNDS = Bounds(drain=timedelta(seconds=1), commit=timedelta(seconds=1))
 

@@ -26,8 +26,9 @@ from integration_fabric.governance.schema_files import read
 from integration_fabric.messages.base import Event, Message
 from integration_fabric.messages.fabric import Activity
 from integration_fabric.runtime.backing import Backing
+from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.clock import SystemClock
-from integration_fabric.runtime.consumer import Bounds, SubscriberLoop
+from integration_fabric.runtime.consumer import SubscriberLoop
 from integration_fabric.runtime.outcomes import Applied
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.ports import Commit, CommittedOffset

@@ -15,7 +15,7 @@ from site_of_workers import Job, Site
 
 from integration_fabric.backends.kafka import owner_thread
 from integration_fabric.backends.kafka.owner_thread import BATCH, TURN_S, OwnerThread
-from integration_fabric.runtime.consumer import Bounds
+from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.ports import Aborted
 from integration_fabric.runtime.records import TopicPartition

@@ -12,7 +12,7 @@ from datetime import timedelta
 from broker_kit import PATIENCE_S, KafkaKit, Member, joined, unique
 from site_of_workers import Job, Site, Worker
 
-from integration_fabric.runtime.consumer import Bounds
+from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.records import TopicPartition
 
 SHORT = Bounds(revoke=timedelta(milliseconds=50), commit=timedelta(milliseconds=200))

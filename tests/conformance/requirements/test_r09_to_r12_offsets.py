@@ -11,7 +11,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from site_of_workers import Job, Site, Worker
 
 from integration_fabric.backends.sql.leases import SqlLeases
-from integration_fabric.runtime.consumer import Bounds
+from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.feeding import UNFED_LOOKS
 from integration_fabric.runtime.offset_map import OffsetMap
 from integration_fabric.runtime.offsets import MAX_METADATA_CHARS, CommitMetadata

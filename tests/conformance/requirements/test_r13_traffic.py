@@ -9,7 +9,7 @@ from typing import Any
 from site_of_workers import Job, Site
 
 from integration_fabric.backends.kafka.owner_thread import BUFFERED_HOLD_S, OwnerThread
-from integration_fabric.runtime.consumer import Bounds
+from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.policy import Policy
 
 KEY = "k" * 1000

@@ -19,8 +19,8 @@ from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.backends.kafka.owner_thread import OwnerThread
 from integration_fabric.delivery.dead_letters import topic_of
 from integration_fabric.messages.errors import DataProblem
+from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.committer import COMMIT_INTERVAL_S
-from integration_fabric.runtime.consumer import Bounds
 from integration_fabric.runtime.policy import AtDeadLetter, Policy
 from integration_fabric.runtime.ports import Aborted, Commit, Refused, ResultUnknown
 from integration_fabric.runtime.records import TopicPartition

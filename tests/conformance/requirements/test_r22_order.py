@@ -9,7 +9,7 @@ from collections import Counter
 from site_of_workers import Job, Site
 
 from integration_fabric.messages.errors import DataProblem, Transient
-from integration_fabric.runtime.consumer import LoopState
+from integration_fabric.runtime.lag import LoopState
 from integration_fabric.runtime.policy import AtDeadLetter, Policy
 
 KEYS = [f"k{number}" for number in range(10)]

@@ -19,7 +19,7 @@ from integration_fabric.local import kafka, state
 from integration_fabric.local.errors import LocalError
 from integration_fabric.local.settings import LocalSettings
 from integration_fabric.messages.errors import Unavailable
-from integration_fabric.runtime.consumer import LoopState
+from integration_fabric.runtime.lag import LoopState
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.records import TopicPartition
 

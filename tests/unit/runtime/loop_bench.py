@@ -22,7 +22,8 @@ from integration_fabric.messages.fabric import Activity, Transition
 from integration_fabric.messages.ids import LegalEntity, deterministic_id
 from integration_fabric.messages.master_data import AccountChanged, ProductChanged, TaxCodeChanged
 from integration_fabric.runtime.backing import Backing
-from integration_fabric.runtime.consumer import Bounds, SubscriberLoop
+from integration_fabric.runtime.bounds import Bounds
+from integration_fabric.runtime.consumer import SubscriberLoop
 from integration_fabric.runtime.envelopes import encode_envelope
 from integration_fabric.runtime.offsets import CommitMetadata
 from integration_fabric.runtime.outcomes import Applied, Outcome

@@ -7,7 +7,7 @@ import asyncio
 from loop_bench import Bench, copier, tax_code
 
 from integration_fabric.messages.errors import DataProblem
-from integration_fabric.runtime.consumer import LoopState
+from integration_fabric.runtime.lag import LoopState
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.subscriber import Delivery
 

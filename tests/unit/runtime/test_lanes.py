@@ -16,7 +16,8 @@ KEYS = (b"x", b"y", None)
 
 
 def record(partition: TopicPartition, offset: int, key: bytes | None) -> Record:
-    return Record(partition.topic, partition.partition, offset, key, None, None, 0)
+    headers = [("h", b"1" * (offset % 3)), ("none", None)]
+    return Record(partition.topic, partition.partition, offset, key, b"v" * (offset % 7), headers, 0)  # type: ignore[arg-type]
 
 
 class LanesMachine(RuleBasedStateMachine):
@@ -64,6 +65,7 @@ class LanesMachine(RuleBasedStateMachine):
     @invariant()
     def counts_are_right(self) -> None:
         assert self.lanes.queued == sum(len(queue) for queue in self.queued.values())
+        assert self.lanes.queued_bytes == sum(taken.record.size_bytes for queue in self.queued.values() for taken in queue)
         assert self.lanes.running == len(self.running)
         assert (self.lanes.ready > 0) or not ({name for name, queue in self.queued.items() if queue} - {lane.name for lane in self.running})
 

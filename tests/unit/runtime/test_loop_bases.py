@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from loop_bench import NAME, Bench, Member, copier, tax_code
 
 from integration_fabric.messages.errors import DataProblem
-from integration_fabric.runtime.consumer import LoopState
+from integration_fabric.runtime.lag import LoopState
 from integration_fabric.runtime.ports import Codec, Fence
 from integration_fabric.runtime.subscriber import Delivery
 

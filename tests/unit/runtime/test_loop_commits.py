@@ -10,7 +10,8 @@ from hypothesis.strategies import integers, lists, sampled_from
 from loop_bench import Bench, copier, tax_code
 
 from integration_fabric.backends.memory.transactions import Fault
-from integration_fabric.runtime.consumer import Bounds
+from integration_fabric.messages.master_data import TaxCodeChanged
+from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.records import TopicPartition
@@ -119,6 +120,25 @@ async def test_r11_memory_is_bounded_by_settings_not_by_the_backlog(codec: Codec
         async with bench.running(copier(handle), bounds=bounds, batch=20) as member:
             await bench.until_committed()
     assert 50 < most <= 120
+    assert len(bench.copies()) == 2000
+
+
+async def test_r11_memory_is_bounded_in_bytes_too(codec: Codec) -> None:
+    """R11: a few large messages fill the memory that thousands of small ones would."""
+    most_bytes = 0
+
+    async def handle(delivery: Delivery) -> None:
+        nonlocal most_bytes
+        most_bytes = max(most_bytes, member.loop._lanes.queued_bytes)
+        await bench.clock.sleep(0.01)
+
+    async with Bench(codec) as bench:
+        bench.publish_many([f"k{number}" for number in range(40)], 50)
+        one = bench.broker.take(TopicPartition(TaxCodeChanged.topic, 0), 0)[0][0].size_bytes
+        async with bench.running(copier(handle), bounds=Bounds(high_bytes=100 * one), batch=20) as member:
+            await bench.until_committed()
+            assert (member.loop._lanes.queued, member.loop._lanes.queued_bytes) == (0, 0)
+    assert 50 * one < most_bytes <= 130 * one
     assert len(bench.copies()) == 2000
 
 

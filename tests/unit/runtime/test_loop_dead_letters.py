@@ -7,7 +7,7 @@ from loop_bench import NAME, Bench, copier, tax_code
 
 from integration_fabric.messages.errors import DataProblem, Transient, Unavailable
 from integration_fabric.messages.master_data import TaxCodeChanged
-from integration_fabric.runtime.consumer import LoopState
+from integration_fabric.runtime.lag import LoopState
 from integration_fabric.runtime.policy import AtDeadLetter, Policy
 from integration_fabric.runtime.ports import Codec, Stop
 from integration_fabric.runtime.records import Record, TopicPartition

@@ -13,7 +13,8 @@ from loop_bench import NAME, Bench, Handle, Member, copier, owned, tax_code
 
 from integration_fabric.backends.memory.transactions import Fault
 from integration_fabric.messages.errors import Transient, Unavailable
-from integration_fabric.runtime.consumer import Bounds, LoopState
+from integration_fabric.runtime.bounds import Bounds
+from integration_fabric.runtime.lag import LoopState
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.ports import Codec, Fence, Stop
 from integration_fabric.runtime.records import TopicPartition

@@ -8,7 +8,7 @@ import pytest
 from loop_bench import Bench, copier, tax_code
 
 from integration_fabric.messages.master_data import TaxCodeChanged
-from integration_fabric.runtime.consumer import Bounds
+from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.records import TopicPartition

@@ -8,7 +8,8 @@ import pytest
 from loop_bench import NAME, Bench, Member, copier, tax_code
 
 from integration_fabric.messages.master_data import TaxCodeChanged
-from integration_fabric.runtime.consumer import Bounds, LoopState
+from integration_fabric.runtime.bounds import Bounds
+from integration_fabric.runtime.lag import LoopState
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.records import TopicPartition

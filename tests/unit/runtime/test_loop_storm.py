@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from integration_fabric.messages.errors import DataProblem
 from integration_fabric.messages.master_data import TaxCodeChanged
-from integration_fabric.runtime.consumer import LoopState
+from integration_fabric.runtime.lag import LoopState
 from integration_fabric.runtime.policy import AtDeadLetter, Policy
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.storm import Limit, Storm, StormWatch
