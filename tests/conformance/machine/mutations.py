@@ -42,6 +42,8 @@ class Mutation:
     patch: Patch
     world: Mapping[str, Any] = field(default_factory=dict)
     """Of a run in which the rule matters: the search is then shorter."""
+    focus: Sequence[str] = ()
+    """What happens in a run in which the rule matters, for the same reason; anything where nothing is named."""
 
 
 def _set(target: Any, name: str, value: Any) -> Patch:
@@ -311,6 +313,7 @@ COPIES = {"strategy": None}
 GOES_ON = {"at_dead_letter": AtDeadLetter.SKIP}
 STOPS = {"at_dead_letter": AtDeadLetter.STOP}
 AGAIN = {**CALLS, **GOES_ON, "comes_again": True}
+PRUNING = ("worker", "store", "trap", "calls_fail")
 NO_PRUNING_LIMIT = {**CALLS, **GOES_ON, "comes_again": False}
 
 REFUSED_AS_COMMITTED = _around(StageTransactions, "commit", _outcome(Refused, lambda _: None))
@@ -360,7 +363,13 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation("what a call may take to settle is not waited for", "D", _around(Once, "_resolve", _forget_settling), CALLS),
     Mutation("nothing is read back", "D", _set(Once, "_read_back", _finds_nothing), {**CALLS, **GOES_ON}),
     Mutation("no intent is written before a call is made again", "D", _set(MemoryEffects, "renew", _as_if), {**UPSERT, **GOES_ON}),
-    Mutation("another record's intent is renewed", "D", _set(stores, "_is_as_seen", lambda row, *_: row.state not in _OVER), AGAIN),
+    Mutation(
+        "another record's intent is renewed",
+        "D",
+        _set(stores, "_is_as_seen", lambda row, *_: row.state not in _OVER),
+        AGAIN,
+        ("calls_fail", "come_again", "worker"),
+    ),
     Mutation("what another record has settled is settled again", "D", _around(MemoryEffects, "settle", _whoever_else), AGAIN),
     Mutation("what is unsafe is sent again", "D", _set(Once, "_resolve", _resend), {**UNSAFE, **GOES_ON}),
     Mutation("what has begun is passed over", "F", _set(Once, "conclude", _finds_nothing), {**CALLS, **GOES_ON}),
@@ -377,13 +386,23 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation("results go out in the wrong order", "E", _around(Progress, "release", _backwards)),
     Mutation("no activity is written", "E", _around(Committer, "_outputs", _without("activity"))),
     Mutation("no dead letter is written", "E", _around(Committer, "_outputs", _without("dlq")), {**CALLS, **GOES_ON}),
-    Mutation("a lost partition is not forgotten", "E", _set(SubscriberLoop, "lost", lambda *_: None), {**COPIES, "in_flight": 1}),
-    Mutation("what is above the base is pruned", "I", _around(MemoryEffects, "prune", _prune_anywhere), NO_PRUNING_LIMIT),
-    Mutation("what is not committed counts as the base", "I", _set(SubscriberLoop, "bases", _taken_bases), NO_PRUNING_LIMIT),
-    Mutation("what may come again is pruned", "I", _around(MemoryEffects, "prune", _prune_young), AGAIN),
-    Mutation("open intents are pruned", "I", _prune_open, NO_PRUNING_LIMIT),
-    Mutation("a store that is away counts as a failed attempt", "K", _around(executor, "decide", _counted_outage), CALLS),
-    Mutation("an answered call does not wait for its store", "K", _set(Once, "_kept", _written_once), {**NATIVE, **GOES_ON}),
+    Mutation(
+        "a lost partition is not forgotten",
+        "E",
+        _set(SubscriberLoop, "lost", lambda *_: None),
+        {**COPIES, "in_flight": 1},
+        ("worker", "zombie", "trap"),
+    ),
+    Mutation("what is above the base is pruned", "I", _around(MemoryEffects, "prune", _prune_anywhere), NO_PRUNING_LIMIT, PRUNING),
+    Mutation("what is not committed counts as the base", "I", _set(SubscriberLoop, "bases", _taken_bases), NO_PRUNING_LIMIT, PRUNING),
+    Mutation("what may come again is pruned", "I", _around(MemoryEffects, "prune", _prune_young), AGAIN, (*PRUNING, "come_again")),
+    Mutation("open intents are pruned", "I", _prune_open, NO_PRUNING_LIMIT, PRUNING),
+    Mutation(
+        "a store that is away counts as a failed attempt", "K", _around(executor, "decide", _counted_outage), CALLS, ("store", "calls_fail")
+    ),
+    Mutation(
+        "an answered call does not wait for its store", "K", _set(Once, "_kept", _written_once), {**NATIVE, **GOES_ON}, ("store", "trap")
+    ),
     Mutation(
         "a subscriber goes on behind its dead letter", "A5", _set(SubscriberLoop, "_stand_still", lambda *_: None), {**CALLS, **STOPS}
     ),

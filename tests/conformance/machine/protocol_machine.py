@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from typing import Any
 
@@ -73,9 +73,10 @@ class StoreEvent(Enum):
 class ProtocolMachine(RuleBasedStateMachine):
     """One run. Each rule says what happens, and how long everything goes on after it."""
 
-    def __init__(self, codec: Codec, world: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, codec: Codec, world: Mapping[str, Any] | None = None, focus: Collection[str] = ()) -> None:
+        """Take what stays the same in all runs: of the world, and the rules that are used beside `arrive`; all where none is named."""
         super().__init__()
-        self._codec, self._fixed = codec, world or {}
+        self._codec, self._fixed, self._focus = codec, world or {}, focus
         self._stage: Stage | None = None
         self._is_broken = False
         self._since = 0
@@ -85,6 +86,10 @@ class ProtocolMachine(RuleBasedStateMachine):
     def stage(self) -> Stage:
         assert self._stage is not None
         return self._stage
+
+    def uses(self, rule: str) -> bool:
+        """Whether it is used."""
+        return not self._focus or rule in self._focus
 
     @initialize(
         strategy=sampled_from([*Strategy, None]),
@@ -114,6 +119,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         self._fate(fates)
         self._go(then_s)
 
+    @precondition(lambda self: self.uses("come_again"))
     @precondition(lambda self: self.stage.world.comes_again and self.stage.world.strategy)
     @rule(which=integers(0, 9), keys=KEYS, partition=PARTITION, fates=FATES, then_s=THEN_S)
     def come_again(self, *, which: int, keys: list[str], partition: int, fates: list[Fate], then_s: float) -> None:
@@ -125,6 +131,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         self._fate(fates)
         self._go(then_s)
 
+    @precondition(lambda self: self.uses("calls_fail"))
     @precondition(lambda self: self.stage.world.strategy)
     @rule(fates=lists(sampled_from(Fate), min_size=1, max_size=5), question_fails=booleans(), then_s=THEN_S)
     def calls_fail(self, *, fates: list[Fate], question_fails: bool, then_s: float) -> None:
@@ -138,11 +145,13 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     # -- workers, transactions, the store
 
+    @precondition(lambda self: self.uses("worker"))
     @rule(event=sampled_from(Event), who=WHO, then_s=THEN_S)
     def worker(self, *, event: Event, who: int, then_s: float) -> None:
         self._guarded(lambda: self._happen(event, who))
         self._go(then_s)
 
+    @precondition(lambda self: self.uses("trap"))
     @rule(who=WHO, traps=TRAPS, keys=KEYS, partition=PARTITION, event=sampled_from([None, *Event]), then_s=THEN_S)
     def trap(self, *, who: int, traps: list[tuple[str, Trap]], keys: list[str], partition: int, event: Event | None, then_s: float) -> None:
         """A worker will be stopped at some points, and there is something to do; afterwards something happens to it."""
@@ -153,6 +162,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         if event is not None:
             self.worker(event=event, who=who, then_s=then_s)
 
+    @precondition(lambda self: self.uses("zombie"))
     @rule(
         point=HANDED_OVER,
         trap=sampled_from((Trap.HOLD, Trap.MOVE)),
@@ -179,11 +189,13 @@ class ProtocolMachine(RuleBasedStateMachine):
         self.arrive(keys=keys, partition=partition, fates=[], then_s=1.0)
         self.worker(event=Event.LET_GO, who=0, then_s=then_s)
 
+    @precondition(lambda self: self.uses("transactions_fail"))
     @rule(who=WHO, faults=lists(sampled_from(Fault), min_size=1, max_size=2), keys=KEYS, partition=PARTITION, then_s=THEN_S)
     def transactions_fail(self, *, who: int, faults: list[Fault], keys: list[str], partition: int, then_s: float) -> None:
         self._somebody(who).transactions.fail_next(*faults)
         self.arrive(keys=keys, partition=partition, fates=[], then_s=then_s)
 
+    @precondition(lambda self: self.uses("store"))
     @rule(event=sampled_from(StoreEvent), keys=KEYS, partition=PARTITION, fates=FATES, then_s=THEN_S)
     def store(self, *, event: StoreEvent, keys: list[str], partition: int, fates: list[Fate], then_s: float) -> None:
         """There is something to do when it happens."""
@@ -223,6 +235,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     # -- people, and time
 
+    @precondition(lambda self: self.uses("skip"))
     @rule(partition=PARTITION, count=integers(0, 3), keys=KEYS, then_s=THEN_S)
     def skip(self, *, partition: int, count: int, keys: list[str], then_s: float) -> None:
         """What is left and what comes next is to be discarded, but for what has begun."""
@@ -230,6 +243,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         self.stage.skip(number, self.stage.broker.end(self.stage.partitions[number]) + count)
         self.arrive(keys=keys, partition=partition, fates=[], then_s=then_s)
 
+    @precondition(lambda self: self.uses("rest"))
     @rule(passes_s=sampled_from((0.0, REMEMBERED_S + 60, DAY_S)))
     def rest(self, passes_s: float) -> None:
         """All comes to rest; then it may be that nobody works for long, and no id comes again that came before."""
@@ -240,6 +254,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             self._go(passes_s)
             self._since = len(self.stage.invariants.published)
 
+    @precondition(lambda self: self.uses("nobody_works_for_a_day"))
     @precondition(lambda self: not self.stage.world.comes_again)
     @rule()
     def nobody_works_for_a_day(self) -> None:

@@ -51,4 +51,4 @@ def test_whatever_happens_the_invariants_hold(codec: Codec) -> None:
 def test_a_rule_that_is_switched_off_is_noticed(codec: Codec, mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
     mutation.patch(monkeypatch)
     with pytest.raises(AssertionError):
-        search(lambda: ProtocolMachine(codec, mutation.world), MUTANT_EXAMPLES)
+        search(lambda: ProtocolMachine(codec, mutation.world, mutation.focus), MUTANT_EXAMPLES)
