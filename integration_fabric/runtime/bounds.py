@@ -17,7 +17,7 @@ class Bounds:
     low_messages: int = 1_000
     """In lanes; at fewer it goes on."""
     high_bytes: int = 32 * 2**20
-    """The same in bytes of keys, values and headers; at half of them it goes on. What a turn of the consumer brings is on top: 4 MiB."""
+    """The same in bytes of keys and values; at half of them it goes on. What a turn of the consumer brings is on top: 4 MiB."""
     kept_messages: int = 20_000
     """Taken and not committed, those included that are done and wait for a slow one below them as their map is full; at half of it it goes
     on."""

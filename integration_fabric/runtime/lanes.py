@@ -16,7 +16,7 @@ class Taken:
     record: Record
     epoch: int
     size_bytes: int = 0
-    """Of key, value and headers; filled in by its lane."""
+    """Of key and value; filled in by its lane."""
 
 
 @dataclass(slots=True, eq=False)
