@@ -101,6 +101,7 @@ REQUIREMENTS = {
         (
             "test_r11_a_full_map_stops_the_intake_and_is_never_dropped",
             "test_r11_memory_is_bounded_by_settings_not_by_the_backlog",
+            "test_r11_memory_is_bounded_in_bytes_too",
             "test_r11_a_slow_key_does_not_let_results_pile_up_without_bound",
             "test_r11_a_map_that_is_nearly_full_takes_only_what_closes_gaps",
         ),
@@ -113,6 +114,8 @@ REQUIREMENTS = {
             "test_r12_a_predecessors_open_transaction_is_ended",
             "test_r12_offsets_that_somebody_has_set_are_where_it_goes_on",
             "test_r12_an_offset_beyond_the_end_or_deleted_is_no_dead_end",
+            "test_r12_a_partition_that_the_client_forgets_is_fetched_anew",
+            "test_r12_markers_at_the_end_of_a_partition_are_no_reason_to_start_anew",
         ),
         each_protocol=True,
     ),
