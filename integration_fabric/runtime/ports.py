@@ -286,6 +286,19 @@ class Transactions(Protocol):
         """End whatever transaction a predecessor with this id has open."""
         ...
 
+    async def sweep(self, transactional_id: str, partitions: Collection[TopicPartition], snapshot: Snapshot) -> None:
+        """End what a predecessor with this id has left hanging: a transaction that its coordinator takes for ended, and partitions do not.
+
+        Args:
+            transactional_id: The predecessor's.
+            partitions: Ours, whose committed offsets stay pending.
+            snapshot: Under which they are ours.
+
+        Raises:
+            Unavailable: it could not be done now.
+        """
+        ...
+
     async def close(self) -> None:
         """Bounded in time whatever the broker does."""
         ...

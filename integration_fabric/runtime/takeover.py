@@ -111,6 +111,12 @@ class Takeover:
             owners = {lease.owner for lease in leases.values() if lease and lease.owner != self._transactions.transactional_id}
             for owner in sorted(owners):
                 await self._transactions.fence(owner)
+        try:
+            return await self._consumer.committed(partitions)
+        except Pending:
+            for owner in sorted(owners):
+                LOG.swept(self._subscriber, transactional_id=owner)
+                await self._transactions.sweep(owner, partitions, self._consumer.snapshot())
             return await self._consumer.committed(partitions)
 
     async def _announce(self, owned: Sequence[Owned], standings: Mapping[TopicPartition, Standing], epoch: int) -> bool:

@@ -124,6 +124,10 @@ class Log:
         else:
             self._log.info("subscriber_goes_on", subscriber=subscriber)
 
+    def swept(self, subscriber: str, *, transactional_id: str) -> None:
+        """A committed offset stays pending though its predecessor's transaction was ended: it hangs in the broker, and is ended again."""
+        self._log.warning("hanging_transaction", subscriber=subscriber, transactional_id=transactional_id)
+
     def refetched(self, subscriber: str, *, partitions: list[str]) -> None:
         """The client handed out nothing of partitions that have records, or markers of transactions at their ends."""
         self._log.info("fetched_anew", subscriber=subscriber, partitions=partitions)

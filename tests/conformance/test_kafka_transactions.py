@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from broker_kit import KafkaKit, Unanswered, joined, offsets, outgoing, unique
 
 from integration_fabric.backends.kafka.client import client_configuration
+from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.backends.kafka.reader import KafkaReader
 from integration_fabric.backends.kafka.transactions import KafkaTransactions
 from integration_fabric.messages.errors import Unavailable
-from integration_fabric.runtime.ports import Aborted, Commit, ResultUnknown, Snapshot
+from integration_fabric.runtime.ports import Aborted, Commit, Pending, ResultUnknown, Snapshot
 from integration_fabric.runtime.records import TopicPartition
 
 pytestmark = pytest.mark.kafka
@@ -47,6 +50,70 @@ async def test_an_end_without_an_answer_is_unknown_and_blocks_nobody(kafka_kit: 
         await transactions.commit(Commit(outgoing(output, b"b"), offsets(partition, offset=2), member.consumer.snapshot()))
     await transactions.close()
     assert [record.value for record in await kafka_kit.read(output)] == ([b"a", b"b"] if sent else [b"b"])
+
+
+class Hanging:
+    """A producer whose client does not come back with offsets, whatever its timeout."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self.go_on = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def send_offsets_to_transaction(self, *arguments: Any) -> None:
+        self.go_on.wait(30)
+        self._producer.send_offsets_to_transaction(*arguments)
+
+
+async def test_a_client_that_does_not_come_back_with_offsets_is_left(kafka_kit: KafkaKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """librdkafka#5456: nothing was committed, a new producer goes on, and what the old one still does comes to nothing."""
+    topic, output, group = unique("topic"), unique("output"), unique("group")
+    for name in (topic, output):
+        await kafka_kit.create_topic(name)
+    partition = TopicPartition(topic, 0)
+    transactions = kafka_kit.transactions(unique("tx"))
+    assert isinstance(transactions, KafkaTransactions)
+    await transactions.start()
+    async with joined(kafka_kit, group, topic) as member:
+        await member.owns(partition)
+        transactions._producer = hanging = Hanging(transactions._producer)  # type: ignore[assignment]
+        with monkeypatch.context() as brief:
+            brief.setattr("integration_fabric.backends.kafka.transactions.CALL_TIMEOUT_S", 0.2)
+            brief.setattr("integration_fabric.backends.kafka.transactions.GRACE_S", 0.1)
+            with pytest.raises(Aborted, match="not taken within"):
+                await transactions.commit(Commit(outgoing(output, b"a"), offsets(partition, offset=1), member.consumer.snapshot()))
+        await transactions.commit(Commit(outgoing(output, b"b"), offsets(partition, offset=2), member.consumer.snapshot()))
+        hanging.go_on.set()
+        await transactions.commit(Commit(outgoing(output, b"c"), offsets(partition, offset=3), member.consumer.snapshot()))
+        assert (await member.consumer.committed([partition]))[partition].offset == 3
+    await transactions.close()
+    assert [record.value for record in await kafka_kit.read(output)] == [b"b", b"c"]
+
+
+async def test_what_a_predecessor_left_open_is_swept_wherever_it_is(kafka_kit: KafkaKit) -> None:
+    """As where its coordinator takes it for ended: offsets and outputs are free after it, and nothing of it is seen."""
+    topic, output, group, predecessor = unique("topic"), unique("output"), unique("group"), unique("predecessor")
+    for name in (topic, output):
+        await kafka_kit.create_topic(name)
+    partition = TopicPartition(topic, 0)
+    transactions = kafka_kit.transactions(unique("tx"))
+    await transactions.start()
+    async with joined(kafka_kit, group, topic) as member:
+        await member.owns(partition)
+        commit = Commit(outgoing(output, b"lost"), offsets(partition, offset=2), member.consumer.snapshot())
+        await kafka_kit.die_inside(predecessor, commit)
+        with pytest.raises(Pending):
+            await member.consumer.committed([partition])
+        inquiry = KafkaInquiry(kafka_kit.config)
+        assert TopicPartition(output, 0) in await asyncio.to_thread(inquiry.held_up)
+        await transactions.sweep(predecessor, [partition], member.consumer.snapshot())
+        assert (await member.consumer.committed([partition]))[partition].offset == 0
+        assert TopicPartition(output, 0) not in await asyncio.to_thread(inquiry.held_up)
+        await transactions.commit(Commit(outgoing(output, b"kept"), offsets(partition, offset=1), member.consumer.snapshot()))
+    await transactions.close()
+    assert [record.value for record in await kafka_kit.read(output)] == [b"kept"]
 
 
 async def test_without_a_broker_a_producer_does_not_begin_and_a_commit_had_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:

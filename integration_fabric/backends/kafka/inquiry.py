@@ -101,6 +101,16 @@ class KafkaInquiry:
         except (KafkaException, FutureTimeoutError) as error:
             raise Unreachable(f"ends of partitions: {error}") from error
 
+    def held_up(self) -> list[TopicPartition]:
+        """Partitions of which records cannot be read yet, as they stand behind the start of an open transaction. Raises Unreachable."""
+        try:
+            found = self.client.list_topics(timeout=self._within_s).topics
+        except KafkaException as error:
+            raise Unreachable(f"topics: {reason(error)}") from error
+        partitions = [TopicPartition(name, number) for name, topic in found.items() if name[:2] != "__" for number in topic.partitions]
+        readable, written = self.ends(partitions), self.ends(partitions, committed=False)
+        return [partition for partition in partitions if readable[partition] < written[partition]]
+
     def broker_setting(self, name: str) -> str | None:
         """What a broker says of one of its settings; None where it does not know it, or may not say. Raises Unreachable."""
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future, TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition as KafkaPartition
 
 from integration_fabric.backends.kafka.commands import Command
+from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.messages.errors import Unavailable
-from integration_fabric.runtime.ports import Aborted, Commit, Refused, ResultUnknown, Transactions
+from integration_fabric.runtime.ports import Aborted, Commit, Refused, ResultUnknown, Snapshot, Transactions
+from integration_fabric.runtime.records import TopicPartition
 
 T = TypeVar("T")
 
@@ -24,6 +26,8 @@ CALL_TIMEOUT_S = 10.0
 """For each step of a transaction; well below the broker's transaction timeout."""
 TRANSACTION_TIMEOUT = timedelta(seconds=30)
 """After it the broker ends a transaction whose producer is gone."""
+GRACE_S = 3.0
+"""On top of `CALL_TIMEOUT_S`, for a call that keeps to no bound of its own."""
 CLOSE_BOUND = timedelta(seconds=5)
 MAX_RECORD_BYTES = 2 * 1024 * 1024
 """The topic's own bound decides: the client's default is less than what brokers take, and a dead letter is as large as its record."""
@@ -71,6 +75,10 @@ class _Thread:
                 command.carry_out()
 
 
+class _Hung(Exception):
+    """A call does not come back."""
+
+
 class KafkaTransactions(Transactions):
     """Implements `runtime.ports.Transactions` on confluent-kafka."""
 
@@ -101,6 +109,10 @@ class KafkaTransactions(Transactions):
     async def fence(self, transactional_id: str) -> None:
         """End whatever a predecessor has open: a producer that begins with its id makes the broker abort it."""
         await asyncio.to_thread(self._fence, transactional_id)
+
+    async def sweep(self, transactional_id: str, partitions: Collection[TopicPartition], snapshot: Snapshot) -> None:
+        """Begin a transaction of that id wherever one of it may hang, and abort it: its markers end what hangs, too."""
+        await asyncio.to_thread(self._sweep, transactional_id, partitions, snapshot)
 
     async def close(self) -> None:
         """Let go of the producer; on a broker that is gone this hangs, so it is left to a daemon thread."""
@@ -145,6 +157,23 @@ class KafkaTransactions(Transactions):
     def _fence(self, transactional_id: str) -> None:
         self._make(transactional_id).close()
 
+    def _sweep(self, transactional_id: str, partitions: Collection[TopicPartition], snapshot: Snapshot) -> None:
+        producer = self._make(transactional_id)
+        try:
+            producer.begin_transaction()
+            for topic, partition in KafkaInquiry(self._config).held_up():
+                producer.produce(topic, b"", b"", partition=partition)  # of a transaction that is aborted: nobody reads it
+            offsets = [KafkaPartition(topic, partition, 0) for topic, partition in partitions]
+            self._send_offsets(producer, offsets, snapshot)
+            producer.flush(CALL_TIMEOUT_S)
+            producer.abort_transaction(CALL_TIMEOUT_S)
+        except _Hung as error:
+            raise Unavailable(f"what {transactional_id} has left open cannot be ended: {error}") from error
+        except KafkaException as error:
+            self._discard(producer)
+            raise Unavailable(f"what {transactional_id} has left open cannot be ended: {error}") from error
+        self._discard(producer)
+
     def _commit(self, commit: Commit) -> None:
         if commit.strangers:  # a broker would take them from a member that is alive, and from one that never joined
             raise Refused(f"offsets of {sorted(commit.strangers)} under a snapshot that does not own them")
@@ -160,10 +189,29 @@ class KafkaTransactions(Transactions):
             self._produce(producer, commit)
             offsets = [KafkaPartition(p.topic, p.partition, offset, metadata) for p, (offset, metadata) in commit.offsets.items()]
             if offsets:
-                producer.send_offsets_to_transaction(offsets, commit.snapshot.group_metadata, CALL_TIMEOUT_S)
+                self._send_offsets(producer, offsets, commit.snapshot)
+        except _Hung as error:
+            self._producer = None  # a new one with the same id ends what this one left; to close this one would hang, too
+            raise Aborted(str(error)) from error
         except KafkaException as error:
             self._abort(producer, error)
         self._end(producer)
+
+    def _send_offsets(self, producer: Producer, offsets: list[KafkaPartition], snapshot: Snapshot) -> None:
+        """On a thread of its own: where the group's coordinator is away the client may never come back from it, whatever its timeout.
+
+        librdkafka#5456 and #5511: three subscribers of a worker stood still for ever after a broker's restart.
+
+        Raises:
+            KafkaException: as the client says.
+            _Hung: it does not come back. Nobody may use the producer any more.
+        """
+        sending = Command(lambda: producer.send_offsets_to_transaction(offsets, snapshot.group_metadata, CALL_TIMEOUT_S))
+        threading.Thread(target=sending.carry_out, name=f"offsets {self._id}", daemon=True).start()
+        try:
+            sending.answer.result(CALL_TIMEOUT_S + GRACE_S)
+        except FutureTimeoutError:
+            raise _Hung(f"offsets were not taken within {CALL_TIMEOUT_S + GRACE_S:g} s, and the client does not say why") from None
 
     @staticmethod
     def _produce(producer: Producer, commit: Commit) -> None:

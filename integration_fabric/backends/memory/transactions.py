@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from enum import StrEnum
 
 from integration_fabric.backends.memory.broker import Membership, MemoryBroker
 from integration_fabric.runtime.offsets import MAX_METADATA_CHARS
-from integration_fabric.runtime.ports import Aborted, Clock, Commit, Refused, ResultUnknown, Transactions
+from integration_fabric.runtime.ports import Aborted, Clock, Commit, Refused, ResultUnknown, Snapshot, Transactions
+from integration_fabric.runtime.records import TopicPartition
 
 
 class Fault(StrEnum):
@@ -64,6 +66,9 @@ class MemoryTransactions(Transactions):
         async with self._thread:
             await self._wait()
             self._commit(commit)
+
+    async def sweep(self, transactional_id: str, partitions: Collection[TopicPartition], snapshot: Snapshot) -> None:
+        """Nothing hangs here."""
 
     async def fence(self, transactional_id: str) -> None:
         """End whatever a predecessor has open."""
