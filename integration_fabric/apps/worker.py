@@ -20,6 +20,7 @@ from integration_fabric.messages.fabric import SubscriberAnnounced
 from integration_fabric.messages.ids import deterministic_id
 from integration_fabric.runtime.consumer import SubscriberLoop
 from integration_fabric.runtime.ending import ended
+from integration_fabric.runtime.held_up import HeldUpWatch
 from integration_fabric.runtime.lag import Lag, LoopState
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.records import TopicPartition
@@ -27,6 +28,7 @@ from integration_fabric.runtime.stall import STALLED, StallWatch
 from integration_fabric.runtime.steersman import Steersman
 from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Running
+from integration_fabric.telemetry import metrics
 from integration_fabric.telemetry.logs import LOG
 from integration_fabric.wiring.fabric import Fabric, open_fabric
 from integration_fabric.wiring.settings import Settings
@@ -75,6 +77,7 @@ class Worker:
     started_at: datetime
     hosted: list[Hosted] = field(default_factory=list)
     ending: asyncio.Event = field(default_factory=asyncio.Event)
+    held_up: HeldUpWatch = field(default_factory=HeldUpWatch)
 
     async def run(self, address: str) -> None:
         """Run until `ending`."""
@@ -156,10 +159,19 @@ class Worker:
         while not await ended(self.ending, STALL_LOOK_S):
             ends = await self._ends()
             lags = await self._lags(ends)
+            await self._look_at_hanging(ends or {})
             for hosted in self.hosted:
                 self._look_at(hosted, lags.get(hosted.running.name))
                 if hosted.loop is not None and ends:
                     await self._look_at_feeding(hosted.loop, ends)
+
+    async def _look_at_hanging(self, readable: Mapping[TopicPartition, int]) -> None:
+        """What hangs in the broker holds up readers who see no lag: nobody else would say so."""
+        written = await self._ends(committed=False) if readable else {}
+        hanging = self.held_up.look(self.fabric.clock.monotonic_s(), readable=readable, written=written or {})
+        metrics.HELD_UP.set(len(self.held_up.hanging))
+        for partition in hanging:
+            LOG.held_up(topic=partition.topic, partition=partition.partition, offset=readable[partition])
 
     @staticmethod
     async def _look_at_feeding(loop: SubscriberLoop, ends: Mapping[TopicPartition, int]) -> None:
@@ -185,11 +197,11 @@ class Worker:
             item["lag_messages"] = lag.behind + lag.open if lag else None
         return found
 
-    async def _ends(self) -> Mapping[TopicPartition, int] | None:
+    async def _ends(self, *, committed: bool = True) -> Mapping[TopicPartition, int] | None:
         """Of the partitions of all topics that are read here; None where the broker cannot be asked now."""
         topics = {topic for hosted in self.hosted if hosted.loop is not None for topic in hosted.loop.topics}
         with suppress(FabricError):
-            return await asyncio.to_thread(self.fabric.reader.ends, sorted(topics))
+            return await asyncio.to_thread(self.fabric.reader.ends, sorted(topics), committed=committed)
         return None
 
     async def _lags(self, ends: Mapping[TopicPartition, int] | None) -> dict[str, Lag]:

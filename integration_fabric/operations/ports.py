@@ -30,6 +30,6 @@ class TopicReader(Protocol):
         """What a group has committed on every partition of the topics; None where it never did."""
         ...
 
-    def ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
-        """The offset after the last record of each partition."""
+    def ends(self, topics: Sequence[str], *, committed: bool = True) -> Mapping[TopicPartition, int]:
+        """The offset after the last record of each partition; what an open transaction holds up counts only where not `committed`."""
         ...

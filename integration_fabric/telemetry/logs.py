@@ -128,6 +128,11 @@ class Log:
         """A committed offset stays pending though its predecessor's transaction was ended: it hangs in the broker, and is ended again."""
         self._log.warning("hanging_transaction", subscriber=subscriber, transactional_id=transactional_id)
 
+    def held_up(self, *, topic: str, partition: int, offset: int) -> None:
+        """Records cannot be read, as a transaction that nobody ends stands before them."""
+        remedy = f"`kafka-transactions.sh abort --topic {topic} --partition {partition} --start-offset {offset}` ends it"
+        self._log.error("transaction_hangs", topic=topic, partition=partition, offset=offset, remedy=remedy)
+
     def refetched(self, subscriber: str, *, partitions: list[str]) -> None:
         """The client handed out nothing of partitions that have records, or markers of transactions at their ends."""
         self._log.info("fetched_anew", subscriber=subscriber, partitions=partitions)

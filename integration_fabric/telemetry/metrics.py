@@ -48,6 +48,7 @@ STORMS = Counter("fabric_storms", "Times that a subscriber stopped as too much w
 STALLED = Gauge(
     "fabric_subscriber_stalled", "1 where a subscriber has messages, none comes to an end, and nothing says why.", ["subscriber"]
 )
+HELD_UP = Gauge("fabric_held_up_partitions", "Partitions that are read here and held up by a transaction that nobody ends.")
 TIGHT = Gauge("fabric_tight_offset_maps", "Partitions whose offset map is nearly full: they take only what closes gaps.", ["subscriber"])
 IGNORED_METADATA = Counter("fabric_ignored_commit_metadata", "Committed offsets whose metadata something else wrote.", ["subscriber"])
 PRUNED = Counter("fabric_pruned", "Messages that are remembered no longer, as no producer publishes them again.", ["subscriber"])

@@ -78,9 +78,9 @@ class KafkaReader(TopicReader):
             raise Unreachable(f"committed offsets of {group}: {error}") from error
         return {TopicPartition(p.topic, p.partition): _committed(p) for p in found}
 
-    def ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
+    def ends(self, topics: Sequence[str], *, committed: bool = True) -> Mapping[TopicPartition, int]:
         """The offset after the last record of each partition."""
-        return self._inquiry.ends(self._partitions(topics))
+        return self._inquiry.ends(self._partitions(topics), committed=committed)
 
     def _partitions(self, topics: Sequence[str]) -> list[TopicPartition]:
         known = self._inquiry.partitions(topics)

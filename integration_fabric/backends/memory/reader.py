@@ -29,7 +29,7 @@ class MemoryReader(TopicReader):
         there = self._broker.committed_by(group)
         return {p: self._broker.position(group, p) if p in there else None for p in self._partitions(topics)}
 
-    def ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
+    def ends(self, topics: Sequence[str], *, committed: bool = True) -> Mapping[TopicPartition, int]:  # noqa: ARG002  no transaction is seen open
         """The offset after the last record of each partition."""
         return {partition: self._broker.end(partition) for partition in self._partitions(topics)}
 

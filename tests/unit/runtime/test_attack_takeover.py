@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+import pytest
 from loop_bench import NAME, Bench, copier, tax_code
 
+from integration_fabric.backends.memory.consumer import MemoryConsumer
+from integration_fabric.backends.memory.transactions import MemoryTransactions
 from integration_fabric.messages.master_data import TaxCodeChanged
-from integration_fabric.runtime.ports import Codec
+from integration_fabric.runtime.ports import Codec, CommittedOffset, Pending
 from integration_fabric.runtime.records import TopicPartition
 
 FIRST, SECOND = (TopicPartition(TaxCodeChanged.topic, number) for number in range(2))
@@ -76,3 +80,35 @@ async def test_a_handover_that_is_called_off_forgets_no_later_assignment(codec: 
         bench.publish(tax_code("k", 1))
         await bench.until_committed()
     assert bench.versions("k") == [1]
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+async def test_what_a_predecessor_left_open_is_ended_and_swept_only_where_that_was_in_vain(
+    codec: Codec, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So often the committed offset is still pending: first the predecessor is fenced, then what hangs of it is swept."""
+    async with Bench(codec) as bench:
+        async with bench.running(copier()) as first:
+            bench.publish(tax_code("a", 0))
+            await bench.until_committed()
+        bench.publish(tax_code("a", 1))
+        committed, pending, done = MemoryConsumer.committed, [Pending("open")] * times, []
+
+        async def at_first_pending(self: MemoryConsumer, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, CommittedOffset]:
+            if pending:
+                raise pending.pop()
+            return await committed(self, partitions)
+
+        def note(name: str) -> Callable[..., Awaitable[None]]:
+            async def call(_: MemoryTransactions, transactional_id: str, *__: object) -> None:
+                done.append((name, transactional_id))
+
+            return call
+
+        monkeypatch.setattr(MemoryConsumer, "committed", at_first_pending)
+        for name in ("fence", "sweep"):
+            monkeypatch.setattr(MemoryTransactions, name, note(name))
+        async with bench.running(copier()):
+            await bench.until_committed()
+        owner = first.transactions.transactional_id
+        assert done == [("fence", owner), ("sweep", owner)][:times]
