@@ -11,7 +11,7 @@ from typing import TypeVar, assert_never
 
 from integration_fabric.delivery.deadline import sending_until
 from integration_fabric.delivery.governor import Gate, NoGate
-from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
+from integration_fabric.delivery.ports import DUPLICATE, Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
 from integration_fabric.delivery.strategies import Strategy
 from integration_fabric.messages.errors import (
     BadCredential,
@@ -25,7 +25,6 @@ from integration_fabric.messages.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Clock
 from integration_fabric.runtime.subscriber import Delivery, Handled
 from integration_fabric.telemetry.logs import LOG
@@ -70,10 +69,6 @@ class Effect:
     """Of one call, or one reading back."""
     settles_after: timedelta
     """How long after its last moment a call may still land at the vendor."""
-
-
-def _duplicate() -> Handled:
-    return Handled(OutcomeKind.DUPLICATE, detail="applied from another position")
 
 
 class Once:
@@ -132,8 +127,8 @@ class Once:
             began_s = self._clock.monotonic_s()
             claim: Claim = await self._log.claim(delivery.fence, envelope.id, delivery.coordinates, within=effect.timeout + MARGIN)
             match claim:
-                case Remembered(handled, same_record):
-                    return handled if same_record else _duplicate()
+                case Remembered():
+                    return claim.answer
                 case Fresh(generation):
                     ended = await self._send(delivery, generation, began_s)
                     if isinstance(ended, Handled):
@@ -256,7 +251,7 @@ class Once:
             delivery,
             lambda: self._log.settle(fence, envelope.id, delivery.coordinates, reply.handled, state=state, links=reply.links),
         )
-        return reply.handled if is_ours else _duplicate()
+        return reply.handled if is_ours else DUPLICATE
 
     async def _renew(self, delivery: Delivery, began: Open) -> bool:
         fence, envelope, within = delivery.fence, delivery.envelope, self._effect.timeout + MARGIN

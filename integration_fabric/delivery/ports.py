@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from integration_fabric.messages.envelope import Coordinates
+from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.subscriber import Handled
 
@@ -35,6 +36,10 @@ class Fresh:
     generation: int
 
 
+DUPLICATE = Handled(OutcomeKind.DUPLICATE, detail="applied from another position")
+"""What becomes of a record whose message another one has brought."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """Done or refused before."""
@@ -42,6 +47,11 @@ class Remembered:
     handled: Handled
     same_record: bool
     """Whether by this very record; else it is a duplicate from another position."""
+
+    @property
+    def answer(self) -> Handled:
+        """What becomes of the record that asked."""
+        return self.handled if self.same_record else DUPLICATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,6 @@ class Taken:
 
     record: Record
     epoch: int
-    size_bytes: int = 0
-    """Of key and value; filled in by its lane."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,8 +55,7 @@ class Lanes:
             lane = self._lanes[name] = Lane(name, TopicPartition(record.topic, record.partition))
         lane.queue.append(taken)
         self.queued += 1
-        taken.size_bytes = size_bytes = record.size_bytes
-        self.queued_bytes += size_bytes
+        self.queued_bytes += record.size_bytes
         if lane.running is None and len(lane.queue) == 1 and self._may_start(lane):
             self._ready.append(lane)
 
@@ -69,7 +66,7 @@ class Lanes:
             if lane.queue and lane.running is None:
                 lane.running = lane.queue.popleft()
                 self.queued -= 1
-                self.queued_bytes -= lane.running.size_bytes
+                self.queued_bytes -= lane.running.record.size_bytes
                 self.running += 1
                 return lane
         return None
@@ -90,7 +87,7 @@ class Lanes:
             if lane.partition not in gone:
                 continue
             self.queued -= len(lane.queue)
-            self.queued_bytes -= sum(taken.size_bytes for taken in lane.queue)
+            self.queued_bytes -= sum(taken.record.size_bytes for taken in lane.queue)
             lane.queue.clear()
             if lane.running is None:
                 del self._lanes[lane.name]

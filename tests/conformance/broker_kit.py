@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import uuid4
@@ -354,3 +355,40 @@ def offsets(*partitions: TopicPartition, offset: int, metadata: str = "") -> Map
 def outgoing(topic: str, *values: bytes) -> list[Outgoing]:
     """Outputs of one key."""
     return [Outgoing(topic, b"k", value, (("n", b"%d" % number),)) for number, value in enumerate(values)]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A producer that has begun, a topic for outputs, and a member that owns the only partition of another topic, with ten records."""
+
+    kit: Kit
+    transactions: Transactions
+    output_topic: str
+    member: Member
+    partition: TopicPartition
+
+    async def commit(self, *outputs: bytes, offset: int, under: Snapshot | None = None) -> None:
+        """Under the member's present snapshot unless told otherwise."""
+        await self.transactions.commit(self.made(*outputs, offset=offset, under=under))
+
+    def made(self, *outputs: bytes, offset: int, under: Snapshot | None = None) -> Commit:
+        snapshot = under or self.member.consumer.snapshot()
+        return Commit(outgoing(self.output_topic, *outputs), offsets(self.partition, offset=offset), snapshot)
+
+    async def put_out(self) -> list[bytes | None]:
+        """What is seen of the outputs."""
+        return [record.value for record in await self.kit.read(self.output_topic)]
+
+    async def position(self) -> int:
+        return (await self.member.consumer.committed([self.partition]))[self.partition].offset
+
+
+@asynccontextmanager
+async def staged(kit: Kit, transactions: Transactions, output_topic: str) -> AsyncIterator[Stage]:
+    """A topic with ten records, and a member that owns it."""
+    partition = TopicPartition(unique("topic"), 0)
+    await kit.create_topic(partition.topic)
+    await kit.put(partition.topic, [(b"k", b"%d" % number) for number in range(10)])
+    async with joined(kit, unique("group"), partition.topic) as member:
+        await member.owns(partition)
+        yield Stage(kit, transactions, output_topic, member, partition)

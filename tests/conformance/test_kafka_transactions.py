@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from broker_kit import KafkaKit, Unanswered, joined, offsets, outgoing, unique
+from broker_kit import KafkaKit, Stage, Unanswered, joined, offsets, outgoing, staged, unique
 
 from integration_fabric.backends.kafka.client import client_configuration
 from integration_fabric.backends.kafka.inquiry import KafkaInquiry
@@ -29,27 +29,31 @@ async def kafka_kit(kafka_bootstrap: str) -> AsyncIterator[KafkaKit]:
     await kit.close()
 
 
-@pytest.mark.parametrize("sent", [True, False], ids=["and it was committed", "and it was not"])
-async def test_an_end_without_an_answer_is_unknown_and_blocks_nobody(kafka_kit: KafkaKit, *, sent: bool) -> None:
-    """The same worker takes the partition over again: it must find out what became of the offset without waiting for a timeout."""
-    topic, output, group = unique("topic"), unique("output"), unique("group")
-    for name in (topic, output):
-        await kafka_kit.create_topic(name)
-    partition = TopicPartition(topic, 0)
+@pytest.fixture
+async def stage(kafka_kit: KafkaKit) -> AsyncIterator[Stage]:
+    """Everything is ready."""
+    output = unique("output")
+    await kafka_kit.create_topic(output)
     transactions = kafka_kit.transactions(unique("tx"))
-    assert isinstance(transactions, KafkaTransactions)
     await transactions.start()
-    async with joined(kafka_kit, group, topic) as member:
-        await member.owns(partition)
-        transactions._producer = Unanswered(transactions._producer, sent=sent)  # type: ignore[assignment]
-        with pytest.raises(ResultUnknown):
-            await transactions.commit(Commit(outgoing(output, b"a"), offsets(partition, offset=1), member.consumer.snapshot()))
-        found = await member.consumer.committed([partition])
-        assert found[partition].offset == (1 if sent else 0)
-        assert [record.value for record in await kafka_kit.read(output)] == ([b"a"] if sent else [])
-        await transactions.commit(Commit(outgoing(output, b"b"), offsets(partition, offset=2), member.consumer.snapshot()))
+    async with staged(kafka_kit, transactions, output) as found:
+        yield found
     await transactions.close()
-    assert [record.value for record in await kafka_kit.read(output)] == ([b"a", b"b"] if sent else [b"b"])
+
+
+@pytest.mark.parametrize("sent", [True, False], ids=["and it was committed", "and it was not"])
+async def test_an_end_without_an_answer_is_unknown_and_blocks_nobody(stage: Stage, *, sent: bool) -> None:
+    """The same worker takes the partition over again: it must find out what became of the offset without waiting for a timeout."""
+    transactions = stage.transactions
+    assert isinstance(transactions, KafkaTransactions)
+    transactions._producer = Unanswered(transactions._producer, sent=sent)  # type: ignore[assignment]
+    with pytest.raises(ResultUnknown):
+        await stage.commit(b"a", offset=1)
+    assert await stage.position() == (1 if sent else 0)
+    assert await stage.put_out() == ([b"a"] if sent else [])
+    await stage.commit(b"b", offset=2)
+    await transactions.close()
+    assert await stage.put_out() == ([b"a", b"b"] if sent else [b"b"])
 
 
 class Hanging:
@@ -67,53 +71,38 @@ class Hanging:
         self._producer.send_offsets_to_transaction(*arguments)
 
 
-async def test_a_client_that_does_not_come_back_with_offsets_is_left(kafka_kit: KafkaKit, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_does_not_come_back_with_offsets_is_left(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """librdkafka#5456: nothing was committed, a new producer goes on, and what the old one still does comes to nothing."""
-    topic, output, group = unique("topic"), unique("output"), unique("group")
-    for name in (topic, output):
-        await kafka_kit.create_topic(name)
-    partition = TopicPartition(topic, 0)
-    transactions = kafka_kit.transactions(unique("tx"))
+    transactions = stage.transactions
     assert isinstance(transactions, KafkaTransactions)
-    await transactions.start()
-    async with joined(kafka_kit, group, topic) as member:
-        await member.owns(partition)
-        transactions._producer = hanging = Hanging(transactions._producer)  # type: ignore[assignment]
-        with monkeypatch.context() as brief:
-            brief.setattr("integration_fabric.backends.kafka.transactions.CALL_TIMEOUT_S", 0.2)
-            brief.setattr("integration_fabric.backends.kafka.transactions.GRACE_S", 0.1)
-            with pytest.raises(Aborted, match="not taken within"):
-                await transactions.commit(Commit(outgoing(output, b"a"), offsets(partition, offset=1), member.consumer.snapshot()))
-        await transactions.commit(Commit(outgoing(output, b"b"), offsets(partition, offset=2), member.consumer.snapshot()))
-        hanging.go_on.set()
-        await transactions.commit(Commit(outgoing(output, b"c"), offsets(partition, offset=3), member.consumer.snapshot()))
-        assert (await member.consumer.committed([partition]))[partition].offset == 3
+    transactions._producer = hanging = Hanging(transactions._producer)  # type: ignore[assignment]
+    with monkeypatch.context() as brief:
+        brief.setattr("integration_fabric.backends.kafka.transactions.CALL_TIMEOUT_S", 0.2)
+        brief.setattr("integration_fabric.backends.kafka.transactions.GRACE_S", 0.1)
+        with pytest.raises(Aborted, match="not taken within"):
+            await stage.commit(b"a", offset=1)
+    await stage.commit(b"b", offset=2)
+    hanging.go_on.set()
+    await stage.commit(b"c", offset=3)
+    assert await stage.position() == 3
     await transactions.close()
-    assert [record.value for record in await kafka_kit.read(output)] == [b"b", b"c"]
+    assert await stage.put_out() == [b"b", b"c"]
 
 
-async def test_what_a_predecessor_left_open_is_swept_wherever_it_is(kafka_kit: KafkaKit) -> None:
+async def test_what_a_predecessor_left_open_is_swept_wherever_it_is(kafka_kit: KafkaKit, stage: Stage) -> None:
     """As where its coordinator takes it for ended: offsets and outputs are free after it, and nothing of it is seen."""
-    topic, output, group, predecessor = unique("topic"), unique("output"), unique("group"), unique("predecessor")
-    for name in (topic, output):
-        await kafka_kit.create_topic(name)
-    partition = TopicPartition(topic, 0)
-    transactions = kafka_kit.transactions(unique("tx"))
-    await transactions.start()
-    async with joined(kafka_kit, group, topic) as member:
-        await member.owns(partition)
-        commit = Commit(outgoing(output, b"lost"), offsets(partition, offset=2), member.consumer.snapshot())
-        await kafka_kit.die_inside(predecessor, commit)
-        with pytest.raises(Pending):
-            await member.consumer.committed([partition])
-        inquiry = KafkaInquiry(kafka_kit.config)
-        assert TopicPartition(output, 0) in await asyncio.to_thread(inquiry.held_up)
-        await transactions.sweep(predecessor, [partition], member.consumer.snapshot())
-        assert (await member.consumer.committed([partition]))[partition].offset == 0
-        assert TopicPartition(output, 0) not in await asyncio.to_thread(inquiry.held_up)
-        await transactions.commit(Commit(outgoing(output, b"kept"), offsets(partition, offset=1), member.consumer.snapshot()))
-    await transactions.close()
-    assert [record.value for record in await kafka_kit.read(output)] == [b"kept"]
+    predecessor, output = unique("predecessor"), TopicPartition(stage.output_topic, 0)
+    await kafka_kit.die_inside(predecessor, stage.made(b"lost", offset=2))
+    with pytest.raises(Pending):
+        await stage.position()
+    inquiry = KafkaInquiry(kafka_kit.config)
+    assert output in await asyncio.to_thread(inquiry.held_up)
+    await stage.transactions.sweep(predecessor, [stage.partition], stage.member.consumer.snapshot())
+    assert await stage.position() == 0
+    assert output not in await asyncio.to_thread(inquiry.held_up)
+    await stage.commit(b"kept", offset=1)
+    await stage.transactions.close()
+    assert await stage.put_out() == [b"kept"]
 
 
 async def test_without_a_broker_a_producer_does_not_begin_and_a_commit_had_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,39 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
-from broker_kit import Kit, Member, joined, offsets, outgoing, unique
+from broker_kit import Kit, Stage, joined, offsets, outgoing, staged, unique
 
-from integration_fabric.runtime.ports import Aborted, Commit, Refused, Snapshot, Transactions
+from integration_fabric.runtime.ports import Aborted, Commit, Refused, Transactions
 from integration_fabric.runtime.records import Outgoing, TopicPartition
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A producer that has begun, a topic for outputs, and a member that owns the only partition of another topic, with ten records."""
-
-    kit: Kit
-    transactions: Transactions
-    output_topic: str
-    member: Member
-    partition: TopicPartition
-
-    async def commit(self, *outputs: bytes, offset: int, under: Snapshot | None = None) -> None:
-        """Under the member's present snapshot unless told otherwise."""
-        await self.transactions.commit(self.made(*outputs, offset=offset, under=under))
-
-    def made(self, *outputs: bytes, offset: int, under: Snapshot | None = None) -> Commit:
-        snapshot = under or self.member.consumer.snapshot()
-        return Commit(outgoing(self.output_topic, *outputs), offsets(self.partition, offset=offset), snapshot)
-
-    async def put_out(self) -> list[bytes | None]:
-        """What is seen of the outputs."""
-        return [record.value for record in await self.kit.read(self.output_topic)]
-
-    async def position(self) -> int:
-        return (await self.member.consumer.committed([self.partition]))[self.partition].offset
 
 
 @pytest.fixture
@@ -59,12 +33,8 @@ async def output_topic(kit: Kit) -> str:
 @pytest.fixture
 async def stage(kit: Kit, transactions: Transactions, output_topic: str) -> AsyncIterator[Stage]:
     """Everything is ready."""
-    partition = TopicPartition(unique("topic"), 0)
-    await kit.create_topic(partition.topic)
-    await kit.put(partition.topic, [(b"k", b"%d" % number) for number in range(10)])
-    async with joined(kit, unique("group"), partition.topic) as member:
-        await member.owns(partition)
-        yield Stage(kit, transactions, output_topic, member, partition)
+    async with staged(kit, transactions, output_topic) as found:
+        yield found
 
 
 async def test_outputs_and_offsets_are_there_together(stage: Stage) -> None:

@@ -158,10 +158,11 @@ class KafkaTransactions(Transactions):
         self._make(transactional_id).close()
 
     def _sweep(self, transactional_id: str, partitions: Collection[TopicPartition], snapshot: Snapshot) -> None:
+        held_up = KafkaInquiry(self._config).held_up()
         producer = self._make(transactional_id)
         try:
             producer.begin_transaction()
-            for topic, partition in KafkaInquiry(self._config).held_up():
+            for topic, partition in held_up:
                 producer.produce(topic, b"", b"", partition=partition)  # of a transaction that is aborted: nobody reads it
             offsets = [KafkaPartition(topic, partition, 0) for topic, partition in partitions]
             self._send_offsets(producer, offsets, snapshot)

@@ -8,14 +8,13 @@ from datetime import datetime, timedelta
 
 from integration_fabric.backends.memory.store import MemoryStore
 from integration_fabric.canonical.entities import EntityRef
-from integration_fabric.delivery.ports import PRUNED_AT_ONCE
+from integration_fabric.delivery.ports import PRUNED_AT_ONCE, Remembered
 from integration_fabric.messages.base import Event
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.ids import MessageId
 from integration_fabric.process_engine.engine import ENDED
 from integration_fabric.process_engine.ports import Decide, Desk, DueTimer, InstanceRow, Instances
 from integration_fabric.process_engine.state import Instance, Timer, instance_id
-from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.subscriber import Handled
 
@@ -56,12 +55,11 @@ class MemoryInstances(Instances):
 
         def work() -> Handled:
             self.store.hold_fence(fence)
-            key = (fence.subscriber, message_id)
-            if (done := self._inbox.get(key)) is not None:
-                same = (done.topic_id, done.coordinates[1:]) == (fence.topic_id, coordinates[1:])
-                return done.handled if same else Handled(OutcomeKind.DUPLICATE, detail="applied from another position")
+            stored = self._recall(fence, message_id, coordinates)
+            if stored is not None:
+                return stored.answer
             handled = decide(MemoryDesk(self, process))
-            self.store.put(self._inbox, key, _Done(fence.topic_id, coordinates, handled, self.store.clock.now()))
+            self.store.put(self._inbox, (fence.subscriber, message_id), _Done(fence.topic_id, coordinates, handled, self.store.clock.now()))
             return handled
 
         return await self.store.run(work)
@@ -71,11 +69,17 @@ class MemoryInstances(Instances):
 
         def work() -> Handled | None:
             self.store.hold_fence(fence)
-            done = self._inbox.get((fence.subscriber, message_id))
-            same = done is not None and (done.topic_id, done.coordinates[1:]) == (fence.topic_id, coordinates[1:])
-            return done.handled if done is not None and same else None
+            stored = self._recall(fence, message_id, coordinates)
+            return stored.handled if stored is not None and stored.same_record else None
 
         return await self.store.run(work)
+
+    def _recall(self, fence: Fence, message_id: MessageId, coordinates: Coordinates) -> Remembered | None:
+        """What is stored of a message."""
+        done = self._inbox.get((fence.subscriber, message_id))
+        if done is None:
+            return None
+        return Remembered(done.handled, (done.topic_id, done.coordinates[1:]) == (fence.topic_id, coordinates[1:]))
 
     async def prune(self, fence: Fence, *, process: str, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
         """Forget what is old: messages of the partition, and changes of master data."""

@@ -23,7 +23,6 @@ from integration_fabric.messages.ids import MessageId
 from integration_fabric.process_engine.engine import ENDED
 from integration_fabric.process_engine.ports import Decide, Desk, DueTimer, InstanceRow, Instances
 from integration_fabric.process_engine.state import Instance, Timer, event_from_json
-from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.subscriber import Handled
 
@@ -187,8 +186,7 @@ class SqlInstances(Instances):
             hold_fence(connection, fence)
             stored = recall(connection, fence, message_id, coordinates)
             if stored is not None:
-                same = stored.same_record
-                return stored.handled if same else Handled(OutcomeKind.DUPLICATE, detail="applied from another position")
+                return stored.answer
             handled = decide(SqlDesk(connection, process))
             remember(connection, fence, message_id, coordinates, handled=handled)
             return handled

@@ -347,13 +347,18 @@ class Stage:
         if not all(self.broker.position(NAME, partition).metadata for partition in self.partitions):
             return
         self.dismiss()
-        worker = self.start(self.make_store(f"store-{len(self._tables)}"))
-        self.run(asyncio.sleep(40))
-        if not (worker.task.done() and isinstance(worker.task.exception(), ForeignStore)):
+        if not self._is_refused(self.make_store(f"store-{len(self._tables)}"), within_s=40):
             self.invariants.offend("A4: a worker goes on with another store than the one that offsets were committed with")
+
+    def _is_refused(self, store: MemoryStore, *, within_s: float) -> bool:
+        """Whether a worker that starts on a store ends, as it is not the one; then the worker is gone either way."""
+        worker = self.start(store)
+        self.run(asyncio.sleep(within_s))
+        is_refused = worker.task.done() and isinstance(worker.task.exception(), ForeignStore)
         worker.crash()
         self.workers.remove(worker)
         self._leave(worker)
+        return is_refused
 
     def copy_of_store(self) -> StoreCopy:
         """As it is now."""
@@ -382,13 +387,8 @@ class Stage:
             return
         self.dismiss()
         before = self.restore(copy)
-        worker = self.start()
-        self.run(asyncio.sleep(100))
-        if not (worker.task.done() and isinstance(worker.task.exception(), ForeignStore)):
+        if not self._is_refused(self.store, within_s=100):
             self.invariants.offend("A4: a worker goes on with an older copy of the store than its offsets were committed with")
-        worker.crash()
-        self.workers.remove(worker)
-        self._leave(worker)
         self.restore(before)
 
     def _is_older(self, copy: StoreCopy) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,7 @@ from loop_bench import Bench, copier, tax_code
 from integration_fabric.backends.memory.transactions import Fault
 from integration_fabric.messages.master_data import TaxCodeChanged
 from integration_fabric.runtime.bounds import Bounds
+from integration_fabric.runtime.lanes import Lanes
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.records import TopicPartition
@@ -105,41 +107,35 @@ async def test_commits_are_few_under_load_and_quick_when_idle(codec: Codec) -> N
             assert bench.clock.monotonic_s() - began_s < 0.05
 
 
-async def test_r11_memory_is_bounded_by_settings_not_by_the_backlog(codec: Codec) -> None:
-    """R11: a backlog of 2,000 before slow handlers: no more is taken than the bound and one turn's batch."""
+async def most_in_lanes(bench: Bench, bounds: Bounds, held: Callable[[Lanes], int]) -> int:
+    """What lanes hold at the most of a backlog of 2,000 before slow handlers; a turn brings 20."""
     most = 0
 
-    async def handle(delivery: Delivery) -> None:
+    async def handle(_: Delivery) -> None:
         nonlocal most
-        most = max(most, member.loop._lanes.queued)
+        most = max(most, held(member.loop._lanes))
         await bench.clock.sleep(0.01)
 
-    bounds = Bounds(high_messages=100, low_messages=50)
+    async with bench.running(copier(handle), bounds=bounds, batch=20) as member:
+        await bench.until_committed()
+        assert (member.loop._lanes.queued, member.loop._lanes.queued_bytes) == (0, 0)
+    assert len(bench.copies()) == 2000
+    return most
+
+
+async def test_r11_memory_is_bounded_by_settings_not_by_the_backlog(codec: Codec) -> None:
+    """R11: no more is taken than the bound and one turn's batch."""
     async with Bench(codec) as bench:
         bench.publish_many([f"k{number}" for number in range(40)], 50)
-        async with bench.running(copier(handle), bounds=bounds, batch=20) as member:
-            await bench.until_committed()
-    assert 50 < most <= 120
-    assert len(bench.copies()) == 2000
+        assert 50 < await most_in_lanes(bench, Bounds(high_messages=100, low_messages=50), lambda lanes: lanes.queued) <= 120
 
 
 async def test_r11_memory_is_bounded_in_bytes_too(codec: Codec) -> None:
     """R11: a few large messages fill the memory that thousands of small ones would."""
-    most_bytes = 0
-
-    async def handle(delivery: Delivery) -> None:
-        nonlocal most_bytes
-        most_bytes = max(most_bytes, member.loop._lanes.queued_bytes)
-        await bench.clock.sleep(0.01)
-
     async with Bench(codec) as bench:
         bench.publish_many([f"k{number}" for number in range(40)], 50)
         one = bench.broker.take(TopicPartition(TaxCodeChanged.topic, 0), 0)[0][0].size_bytes
-        async with bench.running(copier(handle), bounds=Bounds(high_bytes=100 * one), batch=20) as member:
-            await bench.until_committed()
-            assert (member.loop._lanes.queued, member.loop._lanes.queued_bytes) == (0, 0)
-    assert 50 * one < most_bytes <= 130 * one
-    assert len(bench.copies()) == 2000
+        assert 50 * one < await most_in_lanes(bench, Bounds(high_bytes=100 * one), lambda lanes: lanes.queued_bytes) <= 130 * one
 
 
 async def test_r11_a_slow_key_does_not_let_results_pile_up_without_bound(codec: Codec) -> None:
