@@ -6,7 +6,7 @@ import getpass
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -39,12 +39,39 @@ STYLES = {
     "held": "yellow",
     "stopped": "bold red",
     "dead_lettered": "bold red",
+    "failed": "bold red",
+    "done": "green",
+    "cancelled": "dim",
     "compensating": "magenta",
     "compensated": "magenta",
     "filtered": "dim",
     "duplicate": "dim",
     "superseded": "dim",
 }
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def duration(text: str, option: str) -> timedelta:
+    """Read `90s`, `30m`, `2h` or `1d`. Raises BadParameter of that option."""
+    number, unit = text[:-1], text[-1:]
+    if number.isascii() and number.isdigit() and unit in _UNITS and len(number) < 6:  # noqa: PLR2004  274 years, in days
+        return timedelta(**{_UNITS[unit]: int(number)})
+    raise typer.BadParameter(f"{text!r} is no duration; write it as 90s, 30m, 2h or 1d", param_hint=option)
+
+
+def moment(text: str, option: str, *, now: datetime) -> datetime:
+    """Read a time in RFC 3339, in UTC where it names no zone, or how long ago it is. Raises BadParameter of that option."""
+    if text[-1:] in _UNITS and text[:-1].isdigit():
+        return now - duration(text, option)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time; write it as 2026-11-28T07:00:00Z, or as how long ago: 90s, 30m, 2h or 1d", param_hint=option
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def answer(document: Any, *, as_json: bool, show: Callable[[Console], None]) -> None:

@@ -83,7 +83,9 @@ class Worker:
         """Run until `ending`."""
         self.hosted = [Hosted(running, StormWatch(running.policy)) for running in self.fabric.subscribers(self.parts)]
         steersman = Steersman(
-            orders=self.fabric.stores.orders, loops=lambda: [hosted.loop for hosted in self.hosted if hosted.loop is not None]
+            orders=self.fabric.stores.orders,
+            loops=lambda: [hosted.loop for hosted in self.hosted if hosted.loop is not None],
+            redeliveries=self.fabric.stores.redeliveries,
         )
         async with asyncio.TaskGroup() as tasks:
             for hosted in self.hosted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -26,7 +27,7 @@ from integration_fabric.messages.errors import (
     UnknownOutcome,
 )
 from integration_fabric.runtime.ports import Clock
-from integration_fabric.runtime.subscriber import Delivery, Handled
+from integration_fabric.runtime.subscriber import DONE_BEFORE, Delivery, Handled, OnceMore
 from integration_fabric.telemetry.logs import LOG
 
 T = TypeVar("T")
@@ -71,6 +72,11 @@ class Effect:
     """How long after its last moment a call may still land at the vendor."""
 
 
+def _effect_id(delivery: Delivery) -> str:
+    """Names the effect in the log: the message, or the generation of it that a forced redelivery has opened."""
+    return f"{delivery.envelope.id}#{delivery.forced}" if delivery.forced else delivery.envelope.id
+
+
 class Once:
     """Carries out the effects of one subscriber once each."""
 
@@ -86,9 +92,30 @@ class Once:
             UnknownOutcome: nobody knows, and the strategy has no way to find out.
             FabricError: as the action raised it; the call had no effect then.
         """
+        if delivery.again is not None and (handled := await self._known(delivery, delivery.again)) is not None:
+            return handled
         while (handled := await self._handle(delivery)) is None:
             pass
         return handled
+
+    async def _known(self, delivery: Delivery, again: OnceMore) -> Handled | None:
+        """What becomes of a redelivered command without its being carried out; None where it is to be.
+
+        Raises:
+            UnknownOutcome: it is to be carried out again, and nobody knows yet whether it was.
+        """
+        known = await self._log.look(delivery.fence, delivery.envelope.id, delivery.coordinates)
+        if again.redelivery.force:
+            if isinstance(known, Open):
+                raise UnknownOutcome("nobody knows yet whether it was carried out, so it is not carried out again")
+            return None if known is None or known.same_record else known.answer
+        match known:
+            case None:
+                return DONE_BEFORE if again.is_forgotten else None
+            case Remembered():
+                return known.answer if known.same_record and known.redelivery == again.redelivery.number else DONE_BEFORE
+            case Open():
+                return None
 
     async def conclude(self, delivery: Delivery) -> Handled | None:
         """Find out what became of a command that is to be passed over: what has begun is not undone by saying so (protocol.md, F).
@@ -99,19 +126,17 @@ class Once:
         Raises:
             FabricError: it cannot be found out now.
         """
-        began = await self._log.began(delivery.fence, delivery.envelope.id, delivery.coordinates)
-        match began:
-            case None:
-                return None
-            case Remembered(handled):
-                return handled
-            case Open():
-                return None if self._effect.strategy is Strategy.UNSAFE else await self._conclude(delivery, began)
+        began = await self._log.look(delivery.fence, delivery.envelope.id, delivery.coordinates)
+        if began is None or not began.same_record:
+            return None
+        if isinstance(began, Remembered):
+            return began.handled
+        return None if self._effect.strategy is Strategy.UNSAFE else await self._conclude(delivery, began)
 
     async def _conclude(self, delivery: Delivery, began: Open) -> Handled | None:
         """Read back; what is set by external id is set again instead, and then it is applied."""
         await self._settled_down(delivery, began)
-        async with self._gate.turn(delivery.pause):
+        async with self._turn(delivery):
             if self._effect.find is None:
                 return await self._look_and_resend(delivery, began)
             found = await self._read_back(delivery, began.generation)
@@ -122,10 +147,10 @@ class Once:
 
     async def _handle(self, delivery: Delivery) -> Handled | None:
         """Claim it, and carry it out or find out what became of it; None where another record of it was on it: then look again."""
-        effect, envelope = self._effect, delivery.envelope
-        async with self._gate.turn(delivery.pause):
+        effect = self._effect
+        async with self._turn(delivery):
             began_s = self._clock.monotonic_s()
-            claim: Claim = await self._log.claim(delivery.fence, envelope.id, delivery.coordinates, within=effect.timeout + MARGIN)
+            claim: Claim = await self._log.claim(delivery.fence, _effect_id(delivery), delivery.coordinates, within=effect.timeout + MARGIN)
             match claim:
                 case Remembered():
                     return claim.answer
@@ -165,7 +190,7 @@ class Once:
         try:
             with sending_until(self._clock, until_s):
                 async with asyncio.timeout(self._effect.timeout.total_seconds()):
-                    reply = await self._effect.send(delivery, generation)
+                    reply = await self._effect.send(delivery, delivery.forced or generation)
         except (*_NOT_SENT, *_REFUSED, UnknownOutcome, TimeoutError) as error:
             await self._gate.note(error)
             raise
@@ -183,8 +208,12 @@ class Once:
             if await self._give_up(delivery, began.mark):
                 raise UnknownOutcome("nobody knows whether it was carried out, and it is not sent again by itself: look into the system")
             return None
-        async with self._gate.turn(delivery.pause):
+        async with self._turn(delivery):
             return await self._look_and_resend(delivery, began)
+
+    def _turn(self, delivery: Delivery) -> AbstractAsyncContextManager[None]:
+        """At the system; what is live goes first."""
+        return self._gate.turn(delivery.pause, spare=delivery.again is not None)
 
     async def _settled_down(self, delivery: Delivery, began: Open) -> None:
         """Wait until a call that may have been sent can no longer land."""
@@ -212,7 +241,7 @@ class Once:
             reply = await self._call(delivery, generation, began_s)
         except (UnknownOutcome, TimeoutError) as error:
             LOG.unknown_outcome(delivery.fence.subscriber, delivery.envelope, error, strategy=self._effect.strategy)
-            if self._is_hopeless(delivery.envelope.id):
+            if self._is_hopeless(_effect_id(delivery)):
                 await self._give_up(delivery)
                 raise UnknownOutcome(f"sent {MAX_ROUNDS} times while the system answered others, and never answered: {error}") from error
             raise Unavailable(f"no answer again after {self._clock.monotonic_s() - began_s:.1f} s: {error}") from error
@@ -234,7 +263,7 @@ class Once:
         assert self._effect.find is not None
         try:
             async with asyncio.timeout(self._effect.timeout.total_seconds()):
-                found = await self._effect.find(delivery, generation)
+                found = await self._effect.find(delivery, delivery.forced or generation)
         except (TimeoutError, FabricError) as error:
             await self._gate.note(error)
             if isinstance(error, (TimeoutError, UnknownOutcome)):
@@ -244,25 +273,26 @@ class Once:
         return found
 
     async def _settle(self, delivery: Delivery, reply: Reply) -> Handled:
-        self._rounds.pop(delivery.envelope.id, None)
+        effect_id, fence, coordinates = _effect_id(delivery), delivery.fence, delivery.coordinates
+        self._rounds.pop(effect_id, None)
         state = EffectState.REFUSED if reply.refused else EffectState.DONE
-        fence, envelope = delivery.fence, delivery.envelope
+        number = delivery.again.redelivery.number if delivery.again is not None else None
         is_ours = await self._kept(
             delivery,
-            lambda: self._log.settle(fence, envelope.id, delivery.coordinates, reply.handled, state=state, links=reply.links),
+            lambda: self._log.settle(fence, effect_id, coordinates, reply.handled, state=state, links=reply.links, redelivery=number),
         )
         return reply.handled if is_ours else DUPLICATE
 
     async def _renew(self, delivery: Delivery, began: Open) -> bool:
-        fence, envelope, within = delivery.fence, delivery.envelope, self._effect.timeout + MARGIN
-        renew = partial(self._log.renew, fence, envelope.id, delivery.coordinates, within=within, generation=began.generation)
+        fence, effect_id, within = delivery.fence, _effect_id(delivery), self._effect.timeout + MARGIN
+        renew = partial(self._log.renew, fence, effect_id, delivery.coordinates, within=within, generation=began.generation)
         return await self._kept(delivery, lambda: renew(mark=began.mark))
 
     async def _withdraw(self, delivery: Delivery) -> None:
-        await self._kept(delivery, lambda: self._log.withdraw(delivery.fence, delivery.envelope.id, delivery.coordinates))
+        await self._kept(delivery, lambda: self._log.withdraw(delivery.fence, _effect_id(delivery), delivery.coordinates))
 
     async def _give_up(self, delivery: Delivery, mark: float | None = None) -> bool:
-        return await self._kept(delivery, lambda: self._log.give_up(delivery.fence, delivery.envelope.id, delivery.coordinates, mark=mark))
+        return await self._kept(delivery, lambda: self._log.give_up(delivery.fence, _effect_id(delivery), delivery.coordinates, mark=mark))
 
     async def _kept(self, delivery: Delivery, write: Callable[[], Awaitable[T]]) -> T:
         """Write until the store takes it: what a call was answered must not be lost because the store is away."""

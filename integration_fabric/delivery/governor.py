@@ -61,8 +61,17 @@ class Gate(Protocol):
     answered: int
     """How many calls the system has answered in this worker."""
 
-    def turn(self, pause: Pause) -> AbstractAsyncContextManager[None]:
-        """Inside, one action may make its calls. Raises Unavailable or Throttled where none may be made now; nothing was sent then."""
+    def turn(self, pause: Pause, *, spare: bool = False) -> AbstractAsyncContextManager[None]:
+        """Inside, one action may make its calls.
+
+        Args:
+            pause: Waits in its lane.
+            spare: Whether it takes only what nobody else asks for: redeliveries, so that live traffic never waits for them.
+
+        Raises:
+            Unavailable: none may be made now; nothing was sent.
+            Throttled: as above.
+        """
         ...
 
     async def note(self, error: BaseException | None) -> None:
@@ -84,7 +93,7 @@ class NoGate(Gate):
     """No gate: for systems that need none, and unit tests."""
 
     @asynccontextmanager
-    async def turn(self, pause: Pause) -> AsyncIterator[None]:  # noqa: ARG002  the port says it
+    async def turn(self, pause: Pause, *, spare: bool = False) -> AsyncIterator[None]:  # noqa: ARG002  the port says it
         """At once."""
         yield
 
@@ -108,6 +117,7 @@ class Governor(Gate):
         self._running = 0
         self._most: float = limits.concurrency or float("inf")
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting_spare: deque[asyncio.Future[None]] = deque()
         self._halved_s = float("-inf")
         self._answered = 0
         self.answered = 0
@@ -155,15 +165,15 @@ class Governor(Gate):
     # -- going through
 
     @asynccontextmanager
-    async def turn(self, pause: Pause) -> AsyncIterator[None]:
+    async def turn(self, pause: Pause, *, spare: bool = False) -> AsyncIterator[None]:
         """Inside, one action may make its calls."""
         is_probe = await self._admit()
         learnt = _Learnt()
         token = _LEARNT.set(learnt)
         try:
-            await self._place(pause)
+            await self._place(pause, self._waiting_spare if spare else self._waiting)
             try:
-                await self._rate(pause)
+                await self._rate(pause, spare=spare)
                 with counting() as calls:
                     yield
                 self._calls -= max(0, calls.count - 1)  # paid for by whoever comes next
@@ -199,11 +209,11 @@ class Governor(Gate):
             return "its maintenance window is open"
         return f"it is {self._state.flow.value} ({self._state.why})" if self._state.why else f"it is {self._state.flow.value}"
 
-    async def _place(self, pause: Pause) -> None:
-        if self._running < self._most and not self._waiting:
+    async def _place(self, pause: Pause, queue: deque[asyncio.Future[None]]) -> None:
+        if self._running < self._most and not self._waiting and not (queue is self._waiting_spare and queue):
             self._running += 1
             return
-        self._waiting.append(mine := asyncio.get_running_loop().create_future())
+        queue.append(mine := asyncio.get_running_loop().create_future())
         try:
             while not mine.done():
                 looking = asyncio.ensure_future(pause(LOOK_S))  # raises where the partition is handed over
@@ -221,18 +231,25 @@ class Governor(Gate):
             raise
 
     def _leave(self) -> None:
-        """Give the place to whoever waits for it, as far as there may be so many."""
+        """Give the place to whoever waits for it, as far as there may be so many; what is live goes first."""
         self._running -= 1
-        while self._waiting and self._running < self._most:
-            future = self._waiting.popleft()
+        while (queue := self._waiting or self._waiting_spare) and self._running < self._most:
+            future = queue.popleft()
             if not future.done():
                 self._running += 1
                 future.set_result(None)
 
-    async def _rate(self, pause: Pause) -> None:
-        """Take one call of the rate that all workers share; taken from the store for a tenth of a second at a time."""
+    async def _rate(self, pause: Pause, *, spare: bool) -> None:
+        """Take one call of the rate that all workers share; taken from the store for a tenth of a second at a time.
+
+        What is spare is taken singly, and only while nobody has taken any in advance.
+        """
         per_s = self.limits.per_s
         if per_s is None:
+            return
+        if spare:
+            if (taken := await self._states.reserve(self.system, 1, per_s=per_s, spare=True)) > timedelta():
+                raise Throttled(f"{self.system}: live traffic needs all of its {per_s:g} calls a second", retry_after=taken)
             return
         async with self._reserving:
             if self._calls <= 0:

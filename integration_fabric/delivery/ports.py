@@ -47,6 +47,8 @@ class Remembered:
     handled: Handled
     same_record: bool
     """Whether by this very record; else it is a duplicate from another position."""
+    redelivery: int | None = None
+    """The number of the redelivery in which it was; None for the live delivery."""
 
     @property
     def answer(self) -> Handled:
@@ -63,6 +65,8 @@ class Open:
     """Until the call can no longer be sent, by the database's clock; not above zero where that has passed."""
     mark: float | None = None
     """Tells this intent from a later one of the same message, which another record of it may have written; None where it is one's own."""
+    same_record: bool = True
+    """Whether it is this very record's."""
 
 
 Claim = Fresh | Remembered | Open
@@ -89,8 +93,8 @@ class EffectLog(Protocol):
         """Look a message up; where it is new, write an intent whose deadline is `within` from now by the database's clock."""
         ...
 
-    async def began(self, fence: Fence, message_id: str, coordinates: Coordinates) -> Remembered | Open | None:
-        """Look up what this very record has begun; None where it has begun nothing. Writes nothing."""
+    async def look(self, fence: Fence, message_id: str, coordinates: Coordinates) -> Remembered | Open | None:
+        """Look up what is known of a message; None where nothing is. Writes nothing."""
         ...
 
     async def renew(
@@ -104,9 +108,17 @@ class EffectLog(Protocol):
         ...
 
     async def settle(
-        self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, *, state: EffectState, links: Sequence[Link] = ()
+        self,
+        fence: Fence,
+        message_id: str,
+        coordinates: Coordinates,
+        handled: Handled,
+        *,
+        state: EffectState,
+        links: Sequence[Link] = (),
+        redelivery: int | None = None,
     ) -> bool:
-        """Write what became of it, with its outputs and its cross-references.
+        """Write what became of it, with its outputs, its cross-references, and the number of the redelivery in which it was.
 
         Returns:
             False where another record of the same message has settled it before: this one is a duplicate.
@@ -196,10 +208,16 @@ class SystemStates(Protocol):
         """All calls go on, whatever stopped them. Returns whether anything did."""
         ...
 
-    async def reserve(self, system: str, calls: int, *, per_s: float) -> timedelta:
+    async def reserve(self, system: str, calls: int, *, per_s: float, spare: bool = False) -> timedelta:
         """Take this many calls of a rate that all workers share.
 
+        Args:
+            system: Whose.
+            calls: How many.
+            per_s: The rate.
+            spare: Whether to take none where that would mean to wait.
+
         Returns:
-            How long to wait before they are made.
+            How long to wait before they are made; where they are spare and it is above zero, none were taken.
         """
         ...

@@ -81,6 +81,8 @@ class Transition(Part):
     """How long handling took, in milliseconds."""
     outputs: tuple[str, ...] = ()
     """The types of the messages that it put out."""
+    redelivery: int | None = None
+    """The number of the redelivery that brought it about; such an entry is counted apart, never in the sum."""
 
 
 class Activity(Event):

@@ -70,6 +70,8 @@ class Fold:
     def add(self, activity: Activity) -> None:
         """One record of the activity log."""
         for transition in activity.transitions:
+            if transition.redelivery is not None:  # counted apart, never in the sum
+                continue
             ledger = self._ledgers.setdefault((activity.subscriber, transition.topic), _Ledger())
             partition = TopicPartition(transition.topic, transition.partition)
             ledger.enter(partition, transition.offset, transition.from_state, transition.outcome)

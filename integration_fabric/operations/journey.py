@@ -61,10 +61,11 @@ def _entry(subscriber: str, transition: Transition) -> Entry:
     kind = BY_SCHEMA_NAME.get(transition.message_type)
     name = "command" if kind is not None and issubclass(kind, Command) else "event"
     outputs = ", ".join(short(output) for output in transition.outputs if output != ProcessChanged.schema_name)  # has its own line
-    details = [transition.detail, f"→ {outputs}" if outputs else ""]
+    by = f"redelivery {transition.redelivery}:" if transition.redelivery is not None else ""
+    details = [by, transition.detail, f"→ {outputs}" if outputs else ""]
     return Entry(
         at=transition.started_at,
-        kind="exception" if transition.outcome == "dead_lettered" else name,
+        kind="replay" if by else "exception" if transition.outcome == "dead_lettered" else name,
         type=short(transition.message_type) or transition.topic,
         topic=transition.topic,
         partition=transition.partition,

@@ -12,7 +12,7 @@ from integration_fabric.process_engine.definition import Again, Process
 from integration_fabric.process_engine.engine import ENDED, Moved, Turn
 from integration_fabric.process_engine.ports import Desk, Instances
 from integration_fabric.process_engine.state import TIMED, Instance, StepState, StepStatus
-from integration_fabric.runtime.outcomes import Applied, Emit, Filtered, Outcome, Superseded
+from integration_fabric.runtime.outcomes import Applied, Emit, Filtered, Outcome, OutcomeKind, Superseded
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.subscriber import Delivery, Handled, Running
 from integration_fabric.telemetry.logs import LOG
@@ -27,6 +27,8 @@ def running(process: Process, *, instances: Instances, routes: Routes) -> Runnin
     """The subscriber of one process."""
 
     async def run(delivery: Delivery) -> Handled:
+        if delivery.again is not None:
+            return Handled(OutcomeKind.DUPLICATE, detail="a process takes each message once: its state is what it has received")
         envelope = delivery.envelope
         clerk = _Clerk(process, routes, delivery)
         return await instances.handle(delivery.fence, envelope.id, delivery.coordinates, process=process.name, decide=clerk.decide)

@@ -14,6 +14,7 @@ from integration_fabric.runtime.executor import DeadLetter, Result
 from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.records import Outgoing, TopicPartition
+from integration_fabric.runtime.redelivery import Redelivered
 
 MAX_TRANSITIONS = 1000
 """In one record; at about 200 bytes each they are far below what a broker takes."""
@@ -51,16 +52,24 @@ def settle(result: Result, partition: TopicPartition, codec: Codec) -> Settled:
         handled.kind,
         result.duration_ms,
         handled.outputs,
-        _transition(result, codec),
+        transition_of(result, codec),
         result.dead_letter,
         result.extra,
     )
 
 
-def _transition(result: Result, codec: Codec) -> bytes:
+def transition_of(result: Result, codec: Codec, *, redelivery: int | None = None, outcome: str | None = None) -> bytes:
+    """Write the entry of a result in the activity log.
+
+    Args:
+        result: What became of the message.
+        codec: Writes it.
+        redelivery: The number of that which brought it about, if one did.
+        outcome: What to call it, where it is not what the handler said.
+    """
     record, envelope, handled = result.record, result.envelope, result.handled
     if envelope is None:
-        return _unread_transition(result, codec)
+        return _unread_transition(result, codec, redelivery, outcome or handled.kind)
     return codec.encode_transition(
         {
             "topic": record.topic,
@@ -74,7 +83,7 @@ def _transition(result: Result, codec: Codec) -> bytes:
             "business_keys": envelope.business_keys,
             "system": envelope.system,
             "from_state": "",
-            "outcome": handled.kind,
+            "outcome": outcome or handled.kind,
             "detail": _detail(handled.detail),
             "code": result.dead_letter.code if result.dead_letter else None,
             "attempts": result.attempts,
@@ -82,11 +91,12 @@ def _transition(result: Result, codec: Codec) -> bytes:
             "started_at": result.began_at,
             "duration_ms": result.duration_ms,
             "outputs": handled.output_types,
+            "redelivery": redelivery,
         }
     )
 
 
-def _unread_transition(result: Result, codec: Codec) -> bytes:
+def _unread_transition(result: Result, codec: Codec, redelivery: int | None, outcome: str) -> bytes:
     """Of a record that could not be read: what its headers and Kafka say of it."""
     record, handled = result.record, result.handled
     headers = text_headers(record.headers)
@@ -103,7 +113,7 @@ def _unread_transition(result: Result, codec: Codec) -> bytes:
             "business_keys": {},
             "system": None,
             "from_state": "",
-            "outcome": handled.kind,
+            "outcome": outcome,
             "detail": _detail(handled.detail),
             "code": result.dead_letter.code if result.dead_letter else None,
             "attempts": result.attempts,
@@ -111,6 +121,7 @@ def _unread_transition(result: Result, codec: Codec) -> bytes:
             "started_at": result.began_at,
             "duration_ms": result.duration_ms,
             "outputs": handled.output_types,
+            "redelivery": redelivery,
         }
     )
 
@@ -120,12 +131,15 @@ def _detail(text: str) -> str:
     return text[:MAX_DETAIL_CHARS].encode("utf-8", "replace").decode() if text else text
 
 
-def activity_records(settled: Sequence[Settled], *, subscriber: str, worker: str, now: datetime, codec: Codec) -> list[Outgoing]:
+Entry = Settled | Redelivered
+
+
+def activity_records(settled: Sequence[Entry], *, subscriber: str, worker: str, now: datetime, codec: Codec) -> list[Outgoing]:
     """Encode the activity of one commit, in order."""
     return [_record(part, subscriber=subscriber, worker=worker, now=now, codec=codec) for part in _parts(settled)]
 
 
-def _parts(settled: Sequence[Settled]) -> Iterator[Sequence[Settled]]:
+def _parts(settled: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
     """What goes into one record each."""
     start, size = 0, 0
     for end, item in enumerate(settled, 1):
@@ -137,14 +151,12 @@ def _parts(settled: Sequence[Settled]) -> Iterator[Sequence[Settled]]:
         yield settled[start:]
 
 
-def _record(settled: Sequence[Settled], *, subscriber: str, worker: str, now: datetime, codec: Codec) -> Outgoing:
+def _record(settled: Sequence[Entry], *, subscriber: str, worker: str, now: datetime, codec: Codec) -> Outgoing:
     version = int(now.timestamp() * 1_000_000)
     first = settled[0]
     envelope = Envelope(
         body=Activity(subscriber=subscriber, worker=worker, committed_at=now, aggregate_version=version),
-        id=deterministic_id(
-            "activity", subscriber, first.partition.topic, str(first.partition.partition), str(first.offset), str(len(settled))
-        ),
+        id=deterministic_id("activity", subscriber, *_place(first), str(len(settled))),
         source=f"/subscribers/{subscriber}",
         time=now,
         correlation_id=subscriber,
@@ -159,3 +171,8 @@ def _record(settled: Sequence[Settled], *, subscriber: str, worker: str, now: da
         }
     )
     return to_outgoing(envelope, value, codec)
+
+
+def _place(entry: Entry) -> tuple[str, ...]:
+    place = (entry.partition.topic, str(entry.partition.partition), str(entry.offset))
+    return (*place, f"redelivery {entry.number}") if isinstance(entry, Redelivered) else place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from integration_fabric.runtime.ports import Clock, Codec, Consumer, Leases, Transactions
+from integration_fabric.runtime.ports import Clock, Codec, Consumer, Leases, Redeliveries, Retained, Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +16,7 @@ class Backing:
     leases: Leases
     codec: Codec
     clock: Clock
+    redeliveries: Redeliveries | None = None
+    """None where nothing is ever given once more."""
+    retained: Retained | None = None
+    """As above."""

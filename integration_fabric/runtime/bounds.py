@@ -29,6 +29,8 @@ class Bounds:
     """For what runs when partitions are handed over; with `commit` well below the broker's session timeout of 6 s."""
     commit: timedelta = timedelta(seconds=1)
     """For the commit of what has run, in both cases."""
+    remembered: timedelta = timedelta(days=35)
+    """How long the store knows what became of a message; what is older and unknown may have been applied."""
     burst: int = 64
     """Messages that one worker coroutine handles before the loop is let go."""
 

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from integration_fabric.runtime.activity import Settled, activity_records
+from integration_fabric.runtime.activity import Entry, Settled, activity_records
 from integration_fabric.runtime.backing import Backing
 from integration_fabric.runtime.offsets import CommitMetadata, Released
 from integration_fabric.runtime.ownership import Owned
 from integration_fabric.runtime.ports import Aborted, Commit, Refused, ResultUnknown
 from integration_fabric.runtime.records import Outgoing, TopicPartition
+from integration_fabric.runtime.redelivery import Redelivered
 from integration_fabric.telemetry import metrics
 from integration_fabric.telemetry.logs import LOG
 
@@ -22,14 +23,25 @@ RETRY_DELAY_S = 0.05
 """After a transaction that is known to have had no effect; the consumer's next turn brings a fresher snapshot within it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one commit says of one partition."""
+
+    owned: Owned
+    released: Released[Settled]
+    redelivered: Sequence[Redelivered]
+    serial: int
+    """What Kafka is told of how far SQL has come: not above what is missing here."""
+
+
 @dataclass(slots=True)
 class Batch:
     """Results that are committed together, by partition, each in offset order."""
 
-    results: dict[TopicPartition, tuple[Owned, Released[Settled]]] = field(default_factory=dict)
+    parts: dict[TopicPartition, Part] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.results)
+        return bool(self.parts)
 
 
 class Committer:
@@ -58,13 +70,14 @@ class Committer:
             batch = take()
             while batch:
                 snapshot = self._consumer.snapshot()
-                for partition, (owned, _) in list(batch.results.items()):
-                    if not still_ours(owned) or snapshot.epochs.get(partition) != owned.local_epoch:
-                        del batch.results[partition]
+                for partition, part in list(batch.parts.items()):
+                    if not still_ours(part.owned) or snapshot.epochs.get(partition) != part.owned.local_epoch:
+                        del batch.parts[partition]
                 if not batch:
                     break
-                results = [result for _, released in batch.results.values() for result in released.results]
-                commit = Commit(self._outputs(results), self._offsets(batch.results), snapshot)
+                results = [result for part in batch.parts.values() for result in part.released.results]
+                redelivered = [result for part in batch.parts.values() for result in part.redelivered]
+                commit = Commit(self._outputs(results, redelivered), self._offsets(batch.parts), snapshot)
                 try:
                     with metrics.COMMITS.labels(self._subscriber).time():
                         await self._transactions.commit(commit)
@@ -79,20 +92,21 @@ class Committer:
                     break
             return batch
 
-    def _outputs(self, results: Sequence[Settled]) -> list[Outgoing]:
+    def _outputs(self, results: Sequence[Settled], redelivered: Sequence[Redelivered]) -> list[Outgoing]:
         outputs = [output for result in results for output in result.outputs]
+        outputs += [output for result in redelivered for output in result.outputs]
         outputs += [result.extra for result in results if result.extra is not None]
-        outputs += activity_records(results, subscriber=self._subscriber, worker=self._worker, now=self._clock.now(), codec=self._codec)
+        entries: Sequence[Entry] = [*results, *redelivered] if redelivered else results
+        outputs += activity_records(entries, subscriber=self._subscriber, worker=self._worker, now=self._clock.now(), codec=self._codec)
         return outputs
 
-    def _offsets(self, results: Mapping[TopicPartition, tuple[Owned, Released[Settled]]]) -> dict[TopicPartition, tuple[int, str]]:
+    def _offsets(self, parts: Mapping[TopicPartition, Part]) -> dict[TopicPartition, tuple[int, str]]:
         offsets = {}
-        for partition, (owned, released) in results.items():
-            fence = owned.fence
+        for partition, part in parts.items():
+            fence, base = part.owned.fence, part.released.base
             assert fence is not None
-            owned.serial = max(owned.serial, self._leases.serial(fence.subscriber, fence.topic_id, fence.partition))
-            metadata = CommitMetadata(released.base, fence.epoch, owned.serial, self._leases.store_id, released.completed)
-            offsets[partition] = (released.base, metadata.encode())
+            metadata = CommitMetadata(base, fence.epoch, part.serial, self._leases.store_id, part.released.completed)
+            offsets[partition] = (base, metadata.encode())
         return offsets
 
     def _count(self, results: Sequence[Settled]) -> None:

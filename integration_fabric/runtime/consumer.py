@@ -11,7 +11,7 @@ from integration_fabric.messages.errors import FabricError, FailureClass, Fenced
 from integration_fabric.runtime.activity import settle
 from integration_fabric.runtime.backing import Backing
 from integration_fabric.runtime.bounds import Bounds
-from integration_fabric.runtime.committer import COMMIT_INTERVAL_S, Batch, Committer, UnknownBatch
+from integration_fabric.runtime.committer import COMMIT_INTERVAL_S, Batch, Committer, Part, UnknownBatch
 from integration_fabric.runtime.executor import Abandoned, DeadLetter, Executor, Result
 from integration_fabric.runtime.feeding import FeedWatch, Fetching, Unfed
 from integration_fabric.runtime.lag import Lag, LoopState
@@ -28,6 +28,8 @@ from integration_fabric.runtime.ports import (
     Stop,
 )
 from integration_fabric.runtime.records import Outgoing, Record, TopicPartition
+from integration_fabric.runtime.redeliverer import MadeWay, Redeliverer
+from integration_fabric.runtime.redelivery import Redelivery
 from integration_fabric.runtime.reins import Reins
 from integration_fabric.runtime.steering import Steering
 from integration_fabric.runtime.storm import Storm, StormWatch
@@ -76,7 +78,7 @@ class SubscriberLoop(Listener):
         self.state = LoopState.STARTING
         self.stop: Stop | None = None
         self._watch = watch or StormWatch(running.policy)
-        self._lanes = Lanes()
+        self._lanes = Lanes(again_at_once=max(1, running.policy.in_flight // 2))
         self._owned: dict[TopicPartition, Owned] = {}
         self._workers = Workers(lanes=self._lanes, begin=self._begin, handle=self._handle, burst=self._bounds.burst, failed=self._broke)
         self._reins = Reins(consumer=self._consumer, lanes=self._lanes, workers=self._workers)
@@ -86,6 +88,16 @@ class SubscriberLoop(Listener):
         self.retired = 0
         """Messages whose outcome is committed."""
         self._feeding = FeedWatch()
+        self._redeliverer = Redeliverer(
+            subscriber=running.name,
+            backing=backing,
+            lanes=self._lanes,
+            owned=self._owned,
+            may_feed=lambda partition: self.state is LoopState.RUNNING and not self._reins.keeps(partition),
+            wake=lambda: self._workers.wake(1),
+            written=self._dirty.set,
+            remembered=self._bounds.remembered,
+        )
         self._waiting = 0
         """Messages that are being handled and wait, for a system or for their next attempt."""
         self._takeovers: set[asyncio.Task[None]] = set()
@@ -120,6 +132,7 @@ class SubscriberLoop(Listener):
             or self._takeovers
             or self._transaction.locked()
             or any(owned.progress.releasable or owned.fence is None for owned in self._owned.values())
+            or self._redeliverer.under_way
         )
 
     def has_work(self, lag: Lag) -> bool:
@@ -192,19 +205,20 @@ class SubscriberLoop(Listener):
         workers = self._workers.start(self._running.policy.in_flight)
         committing = asyncio.create_task(self._commits())
         draining = asyncio.create_task(self._drained())
+        redelivering = asyncio.create_task(self._redeliverer.run())
         try:
             await self._transactions.start()
             await self._consumer.start(topics, self)
             LOG.started(self.name, topics=topics, in_flight=self._running.policy.in_flight)
             if self.state is LoopState.STARTING:
                 self.state = self._at_work()
-            watched: set[asyncio.Future[None]] = {draining, committing, self._failure, *workers}
+            watched: set[asyncio.Future[None]] = {draining, committing, redelivering, self._failure, *workers}
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-            self._raise_failure((committing, *workers))
+            self._raise_failure((committing, redelivering, *workers))
             await self._finish()
         finally:
             self.state = LoopState.ENDED
-            await self._end([*workers, *self._workers.stand_ins, committing, draining])
+            await self._end([*workers, *self._workers.stand_ins, committing, redelivering, draining])
 
     def drain(self) -> None:
         """Ask it to end: what runs is finished and committed, what is queued is left to others."""
@@ -254,6 +268,7 @@ class SubscriberLoop(Listener):
         # the commit loop lives until the consumer has left: `revoked`, which leaving calls, commits through it
         await self._consumer.close()
         await self._transactions.close()
+        await self._redeliverer.close()
         everything = (*tasks, *self._takeovers, *self._last_commits)
         for task in everything:
             task.cancel()
@@ -359,6 +374,8 @@ class SubscriberLoop(Listener):
         names = [f"{item.partition.topic}/{item.partition.partition}@{item.progress.base}" for item in owned]
         fence = owned[0].fence
         LOG.taken_over(self.name, partitions=names, epoch=fence.epoch if fence else 0, took_ms=took_ms)
+        if any(item.redelivering for item in owned):
+            self._dirty.set()
         for item in owned:
             if item.stop is not None and self._running.policy.at_dead_letter is AtDeadLetter.STOP:
                 self._stop_here(item.stop)
@@ -397,6 +414,9 @@ class SubscriberLoop(Listener):
             return
         owned.enter()
         try:
+            if taken.redelivery is not None:
+                await self._handle_again(owned, lane, taken, taken.redelivery)
+                return
             order = self._reins.steering.skip(owned.partition, record.offset)
             if order is not None:
                 result = await self._executor.pass_over(record, owned.fence, self._pause_of(owned), why=f"{order.why} ({order.by})")
@@ -412,6 +432,20 @@ class SubscriberLoop(Listener):
         finally:
             owned.end()
             self._lanes.finish(lane)
+
+    async def _handle_again(self, owned: Owned, lane: Lane, taken: Taken, redelivery: Redelivery) -> None:
+        """What is redelivered has no offset to complete; a live message of its key does not wait for it to wait."""
+        assert owned.fence is not None
+        if not self._redeliverer.passes(owned, taken):
+            return
+        pause = self._redeliverer.making_way(self._pause_of(owned), lane)
+        try:
+            again = self._redeliverer.again(taken.record, redelivery)
+            result = await self._executor.execute(taken.record, owned.fence, pause, again)
+        except MadeWay:
+            self._lanes.put_back(lane)
+            return
+        await self._redeliverer.keep(owned, taken, result)
 
     def _pause_of(self, owned: Owned) -> Pause:
         async def pause(seconds: float, *, aside: bool = False) -> None:
@@ -477,6 +511,10 @@ class SubscriberLoop(Listener):
         self._reins.apply()
         metrics.STOPPED.labels(self.name).set(1)
 
+    def redeliver(self, wanted: Sequence[Redelivery]) -> None:
+        """Go on with these from now on, as far as they are this subscriber's, and with no others."""
+        self._redeliverer.want(wanted)
+
     def steer(self, steering: Steering) -> None:
         """Do as people order from now on."""
         if steering == self._reins.steering:
@@ -520,21 +558,30 @@ class SubscriberLoop(Listener):
         try:
             batch = await self._committer.commit(self._release, self._is_mine)
         except UnknownBatch as unknown:
-            self._retake([owned for owned, _ in unknown.batch.results.values()])
+            self._retake([part.owned for part in unknown.batch.parts.values()])
             raise
-        for owned, released in batch.results.values():
-            owned.committed = released.base
-            self.retired += len(released.results)
+        for part in batch.parts.values():
+            part.owned.committed = part.released.base
+            self.retired += len(part.released.results) + len(part.redelivered)
+            self._redeliverer.committed(part.owned, part.redelivered)
 
     def _release(self) -> Batch:
         batch = Batch()
         for partition, owned in self._owned.items():
-            if owned.fence is not None and (released := owned.progress.release()):
-                batch.results[partition] = (owned, released)
+            if owned.fence is not None and (part := self._part(owned, owned.fence)):
+                batch.parts[partition] = part
         self._watch_maps()
         if self._reins.full:
             self._measure()
         return batch
+
+    def _part(self, owned: Owned, fence: Fence) -> Part | None:
+        redelivered, serial = owned.unconfirmed.release(self._leases.serial(fence.subscriber, fence.topic_id, fence.partition))
+        released = owned.progress.release(surely=bool(redelivered))
+        if released is None:
+            return None
+        owned.serial = max(owned.serial, serial)
+        return Part(owned, released, redelivered, owned.serial)
 
     def _watch_maps(self) -> None:
         """A partition whose map has little room left starts only what closes gaps, and takes nothing more, until it has much again."""

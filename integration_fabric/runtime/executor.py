@@ -17,7 +17,7 @@ from integration_fabric.runtime.failures import Decision, GiveUp, RetryAfter, cl
 from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Clock, Codec, Fence
 from integration_fabric.runtime.records import Outgoing, Record
-from integration_fabric.runtime.subscriber import Delivery, Handled, Pause, Running
+from integration_fabric.runtime.subscriber import DONE_BEFORE, Delivery, Handled, OnceMore, Pause, Running
 from integration_fabric.telemetry.logs import LOG
 
 E = TypeVar("E")
@@ -93,6 +93,7 @@ class _Trail:
     idle_s: float = 0.0
     """What the present attempt has spent on waiting: for a turn at its system, for the deadline of a call that nobody answered."""
     envelope: Envelope | None = None
+    again: OnceMore | None = None
 
     def worked_s(self, at_s: float) -> float:
         """Since the first attempt, less what was waited before the present one."""
@@ -134,6 +135,10 @@ async def _never_began(_: Delivery) -> None:
     return None
 
 
+async def _done_before(_: Delivery) -> Handled:
+    return DONE_BEFORE
+
+
 class Executor:
     """Runs the messages of one subscriber."""
 
@@ -154,15 +159,24 @@ class Executor:
         self._outputs = Outputs(subscriber=running.name, codec=codec, clock=clock)
         self._dice = random.Random(seed)  # noqa: S311  jitter
 
-    async def execute(self, record: Record, fence: Fence, pause: Pause) -> Result:
+    async def execute(self, record: Record, fence: Fence, pause: Pause, again: OnceMore | None = None) -> Result:
         """Handle one message until it has an outcome.
+
+        Args:
+            record: The message.
+            fence: Of its partition.
+            pause: Waits in its lane.
+            again: Where it is redelivered.
 
         Raises:
             Fenced: another worker owns the partition.
             Abandoned: the partition is handed over.
         """
         trail = self._new_trail()
-        ended = await self._try(record, fence, trail, pause, run=self._running.run)
+        trail.again = again
+        # where all outcomes are Kafka's, what is done is known by its offset alone
+        is_done = again is not None and not again.redelivery.force and self._running.conclude is None
+        ended = await self._try(record, fence, trail, pause, run=_done_before if is_done else self._running.run)
         if isinstance(ended, _Failed):
             return self._give_up(record, trail, ended.error, ended.decision)
         return self._result(record, trail, ended)
@@ -214,7 +228,7 @@ class Executor:
                 envelope = await self._learn_and_read(record)
             trail.envelope = envelope
         coordinates = envelope.position or record.coordinates
-        return Delivery(envelope, coordinates, fence, len(trail.attempts) + 1, trail.attempt_at, self._outputs, pause)
+        return Delivery(envelope, coordinates, fence, len(trail.attempts) + 1, trail.attempt_at, self._outputs, pause, trail.again)
 
     async def _learn_and_read(self, record: Record) -> Envelope:
         """It may be that its schema was never met here."""

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from integration_fabric.runtime.records import Record, TopicPartition
+from integration_fabric.runtime.redelivery import Redelivery
 
 
 @dataclass(slots=True, eq=False)
@@ -15,6 +16,8 @@ class Taken:
 
     record: Record
     epoch: int
+    redelivery: Redelivery | None = None
+    """By which it comes once more; None for the live ones."""
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +27,8 @@ class Lane:
     name: Hashable
     partition: TopicPartition
     queue: deque[Taken] = field(default_factory=deque)
+    again: deque[Taken] = field(default_factory=deque)
+    """What is redelivered: its turn comes when nothing live is queued."""
     running: Taken | None = None
 
 
@@ -35,11 +40,14 @@ def lane_name(record: Record) -> Hashable:
 
 
 class Lanes:
-    """All lanes of one subscriber in one worker."""
+    """All lanes of one subscriber in one worker. What is live starts before what is redelivered, of which only so many run at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, again_at_once: int = 1) -> None:
+        """Empty ones; `again_at_once` is how many redelivered messages run at once at the most."""
         self._lanes: dict[Hashable, Lane] = {}
         self._ready: deque[Lane] = deque()
+        self._again_ready: deque[Lane] = deque()
+        self._again_at_once, self._again_running = again_at_once, 0
         self._limits: Mapping[TopicPartition, int] = {}
         self._keys: frozenset[bytes] = frozenset()
         self._halted = False
@@ -53,6 +61,10 @@ class Lanes:
         lane = self._lanes.get(name)
         if lane is None:
             lane = self._lanes[name] = Lane(name, TopicPartition(record.topic, record.partition))
+        if taken.redelivery is not None:
+            lane.again.append(taken)
+            self._make_ready(lane)
+            return
         lane.queue.append(taken)
         self.queued += 1
         self.queued_bytes += record.size_bytes
@@ -69,16 +81,38 @@ class Lanes:
                 self.queued_bytes -= lane.running.record.size_bytes
                 self.running += 1
                 return lane
+        return self._start_again() if self._again_ready else None
+
+    def _start_again(self) -> Lane | None:
+        while self._again_ready and self._again_running < self._again_at_once:
+            lane = self._again_ready.popleft()
+            if lane.again and not lane.queue and lane.running is None:
+                lane.running = lane.again.popleft()
+                self._again_running += 1
+                self.running += 1
+                return lane
         return None
 
     def finish(self, lane: Lane) -> None:
         """What ran has ended, well or not."""
+        if lane.running is not None and lane.running.redelivery is not None:
+            self._again_running -= 1
         lane.running = None
         self.running -= 1
-        if not lane.queue:
+        if lane.queue or lane.again:
+            self._make_ready(lane)
+        else:
             del self._lanes[lane.name]
-        elif self._may_start(lane):
-            self._ready.append(lane)
+
+    def _make_ready(self, lane: Lane) -> None:
+        if lane.running is None and self._may_start(lane):
+            (self._ready if lane.queue else self._again_ready).append(lane)
+
+    @staticmethod
+    def put_back(lane: Lane) -> None:
+        """What runs, and was redelivered, is to run again once nothing live is queued; before `finish`."""
+        assert lane.running is not None
+        lane.again.appendleft(lane.running)
 
     def drop(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget what is queued of these partitions. What runs goes on; its result is the caller's to refuse, by its epoch."""
@@ -89,6 +123,7 @@ class Lanes:
             self.queued -= len(lane.queue)
             self.queued_bytes -= sum(taken.record.size_bytes for taken in lane.queue)
             lane.queue.clear()
+            lane.again.clear()
             if lane.running is None:
                 del self._lanes[lane.name]
 
@@ -101,18 +136,22 @@ class Lanes:
             halted: Nothing at all.
         """
         self._limits, self._keys, self._halted = limits, keys, halted
-        waiting = [lane for lane in self._lanes.values() if lane.queue and lane.running is None and self._may_start(lane)]
-        self._ready = deque(sorted(waiting, key=lambda lane: lane.queue[0].record.offset))
+        waiting = [lane for lane in self._lanes.values() if lane.running is None and (lane.queue or lane.again) and self._may_start(lane)]
+        self._ready = deque(sorted((lane for lane in waiting if lane.queue), key=lambda lane: lane.queue[0].record.offset))
+        self._again_ready = deque(lane for lane in waiting if not lane.queue)
 
     def _may_start(self, lane: Lane) -> bool:
-        if self._halted or (self._keys and lane.queue[0].record.key in self._keys):
+        head = (lane.queue or lane.again)[0]
+        if self._halted or (self._keys and head.record.key in self._keys):
             return False
         if not self._limits:
             return True
         limit = self._limits.get(lane.partition)
-        return limit is None or lane.queue[0].record.offset < limit
+        return limit is None or (head.redelivery is None and head.record.offset < limit)
 
     @property
     def ready(self) -> int:
         """How many lanes could start now."""
-        return len(self._ready)
+        if not self._again_ready:
+            return len(self._ready)
+        return len(self._ready) + min(len(self._again_ready), max(0, self._again_at_once - self._again_running))

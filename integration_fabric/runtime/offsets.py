@@ -163,9 +163,16 @@ class Progress(Generic[R]):
         self._open.remove(offset)
         self._done[offset] = result
 
-    def release(self) -> Released[R] | None:
-        """Take out the results that may be committed, in order, with the base and the map that go with them; None where there are none."""
-        if not self.releasable:
+    def release(self, *, surely: bool = False) -> Released[R] | None:
+        """Take out the results that may be committed, in order, with the base and the map that go with them.
+
+        Args:
+            surely: Whether something else is committed for the partition, so that base and map are needed in any case.
+
+        Returns:
+            None where there is nothing to commit.
+        """
+        if not self.releasable and not surely:
             return None
         released = self._release_lowest()
         text = ""
@@ -174,7 +181,7 @@ class Progress(Generic[R]):
             released += beyond
         self._size, self._is_full = len(text), bool(self._done)
         moved, self._passed = bool(released) or self._passed, False
-        return Released(released, self.base, text) if moved else None
+        return Released(released, self.base, text) if moved or surely else None
 
     def _release_lowest(self) -> list[R]:
         """Those with nothing open below them; the base moves past them."""

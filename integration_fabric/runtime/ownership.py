@@ -10,6 +10,7 @@ from integration_fabric.runtime.executor import Abandoned
 from integration_fabric.runtime.offsets import Progress
 from integration_fabric.runtime.ports import Clock, Fence, Stop
 from integration_fabric.runtime.records import TopicPartition
+from integration_fabric.runtime.redelivery import Unconfirmed
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +34,10 @@ class Owned:
     """Set once it is to be handed over."""
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once it is to be handed over and nothing of it runs."""
+    unconfirmed: Unconfirmed = field(default_factory=Unconfirmed)
+    """What became of redelivered messages, and Kafka does not have yet."""
+    redelivering: dict[int, set[int]] = field(default_factory=dict)
+    """By redelivery: the offsets that are read again and whose outcome is not committed."""
 
     def enter(self) -> None:
         """A message of it begins."""

@@ -15,6 +15,7 @@ from integration_fabric.messages.envelope import Envelope
 from integration_fabric.runtime.offset_map import OffsetMap
 from integration_fabric.runtime.offsets import CommitMetadata, Done
 from integration_fabric.runtime.records import Outgoing, Record, TopicPartition
+from integration_fabric.runtime.redelivery import Redelivered, Redelivery, RedeliveryProgress, RedeliveryState, Stretch
 from integration_fabric.runtime.steering import Order
 
 
@@ -95,6 +96,7 @@ class TransitionFields(TypedDict):
     started_at: datetime
     duration_ms: float
     outputs: tuple[str, ...]
+    redelivery: int | None
 
 
 class ActivityFields(TypedDict):
@@ -368,6 +370,75 @@ class Orders(Protocol):
 
     async def lift(self, subscriber: str, *, partition: TopicPartition | None = None, key: bytes | None = None) -> int:
         """Take back the pauses and drains of a subscriber, of a partition or of a key of it. Returns how many there were."""
+        ...
+
+
+class Retained(Protocol):
+    """Reads again what stands in a topic, beside every group. All raise Unavailable where the broker does not answer."""
+
+    async def read(self, partition: TopicPartition, position: int, end: int, limit: int) -> tuple[Sequence[Record], int]:
+        """The committed records of a partition from an offset on.
+
+        Args:
+            partition: Which.
+            position: The first offset.
+            end: The first offset that is no longer wanted.
+            limit: Records at the most.
+
+        Returns:
+            Records in order, fewer than `limit` also where there are more, and the offset to go on from; `end` where nothing more is there.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of what it holds. Bounded in time."""
+        ...
+
+
+class Redeliveries(Protocol):
+    """What subscribers are to be given once more, and what becomes of it. All raise Unavailable where the store does not answer."""
+
+    # what people ask for
+
+    async def file(self, redelivery: Redelivery, stretches: Sequence[Stretch]) -> int:
+        """Write it down; the number of `redelivery` is not looked at. Returns the number that it has from now on."""
+        ...
+
+    async def order(self, number: int, state: RedeliveryState) -> bool:
+        """Have it go on, wait or end. Returns False where there is none such, or it is cancelled or over already."""
+        ...
+
+    async def look(self, number: int | None = None) -> Sequence[RedeliveryProgress]:
+        """How far they are, or this one is, the newest first."""
+        ...
+
+    # what owners of partitions do
+
+    async def open(self) -> Sequence[Redelivery]:
+        """Those that are to go on now, the oldest first."""
+        ...
+
+    async def stretch(self, fence: Fence, number: int) -> tuple[Stretch, frozenset[int]] | None:
+        """What one covers of a partition, and the offsets beyond its position that are through; None where it covers nothing of it."""
+        ...
+
+    async def unconfirmed(self, fence: Fence, *, above: int) -> Sequence[tuple[int, Redelivered]]:
+        """What became of messages of a partition in transactions with a serial above this one, with those serials, in their order."""
+        ...
+
+    async def write(self, fence: Fence, result: Redelivered) -> int:
+        """Write what became of a message; what was written of it before stays.
+
+        Returns:
+            The serial of the transaction that it is in.
+
+        Raises:
+            Fenced: another worker owns the partition.
+        """
+        ...
+
+    async def advance(self, fence: Fence, number: int, position: int) -> None:
+        """Kafka has everything of it below this offset. Raises Fenced."""
         ...
 
 

@@ -44,6 +44,10 @@ class Reins:
         """Partitions of which nothing is taken for now."""
         return self._held_back
 
+    def keeps(self, partition: TopicPartition) -> bool:
+        """Whether nothing more of a partition is to be read for now."""
+        return self._held or partition in self._held_back or self.starts_nothing
+
     def apply(self) -> None:
         """Have consumer and lanes do what all reasons together ask for."""
         held = self.full or self.still or self.ending or self.steering.stands

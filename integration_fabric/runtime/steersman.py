@@ -9,7 +9,8 @@ from contextlib import suppress
 from integration_fabric.messages.errors import FabricError
 from integration_fabric.runtime.consumer import SubscriberLoop
 from integration_fabric.runtime.ending import ended
-from integration_fabric.runtime.ports import Orders
+from integration_fabric.runtime.ports import Orders, Redeliveries
+from integration_fabric.runtime.redelivery import Redelivery
 from integration_fabric.runtime.steering import Order, Steering
 
 LOOK_S = 0.5
@@ -19,10 +20,11 @@ LOOK_S = 0.5
 class Steersman:
     """Follows the orders of one store."""
 
-    def __init__(self, *, orders: Orders, loops: Callable[[], Iterable[SubscriberLoop]]) -> None:
+    def __init__(self, *, orders: Orders, loops: Callable[[], Iterable[SubscriberLoop]], redeliveries: Redeliveries | None = None) -> None:
         """Join what it needs; `loops` gives those that run at that moment."""
-        self._orders, self._loops = orders, loops
+        self._orders, self._loops, self._redeliveries = orders, loops, redeliveries
         self._standing: Sequence[Order] = ()
+        self._wanted: Sequence[Redelivery] = ()
         self._known = asyncio.Event()
 
     async def ready(self) -> None:
@@ -32,10 +34,13 @@ class Steersman:
     def steer(self, loop: SubscriberLoop) -> None:
         """Have one loop do what was ordered; before it is started, and whenever orders were read."""
         loop.steer(Steering.of(loop.name, self._standing))
+        loop.redeliver(self._wanted)
 
     async def look(self) -> None:
         """Read the orders, and steer. Raises Unavailable."""
         self._standing = await self._orders.read()
+        if self._redeliveries is not None:
+            self._wanted = await self._redeliveries.open()
         self._known.set()
         for loop in self._loops():
             self.steer(loop)

@@ -15,6 +15,7 @@ from integration_fabric.runtime.outcomes import Applied, Filtered, Outcome, Outc
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.ports import Fence
 from integration_fabric.runtime.records import Outgoing
+from integration_fabric.runtime.redelivery import Redelivery
 
 M = TypeVar("M", bound=Message)
 N = TypeVar("N")
@@ -50,6 +51,15 @@ class Pause(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class OnceMore:
+    """That a message comes once more, by a redelivery."""
+
+    redelivery: Redelivery
+    is_forgotten: bool
+    """Whether it is so old that what became of it may be forgotten: that nothing is known of it says nothing then."""
+
+
 @dataclass(slots=True)
 class Delivery:
     """One attempt at one message. Not to be changed, as an envelope."""
@@ -62,6 +72,13 @@ class Delivery:
     encode: Callable[[Envelope, Sequence[Any]], tuple[tuple[Outgoing, ...], tuple[str, ...]]]
     """Encodes what is emitted; raises ContractBroken."""
     pause: Pause
+    again: Final[OnceMore | None] = None
+    """Whether it is redelivered, beside the live position."""
+
+    @property
+    def forced(self) -> int:
+        """The redelivery that has it handled whatever became of it before; 0 where there is none."""
+        return self.again.redelivery.number if self.again is not None and self.again.redelivery.force else 0
 
     def settle(self, outcome: Outcome) -> Handled:
         """Turn a handler's outcome into what the runtime commits."""
@@ -78,6 +95,8 @@ class Delivery:
 
 
 Run = Callable[[Delivery], Awaitable[Handled]]
+DONE_BEFORE = Handled(OutcomeKind.DUPLICATE, detail="it was handled before; --force handles it again")
+"""What becomes of a redelivered message that nothing is left to do for."""
 Conclude = Callable[[Delivery], Awaitable[Handled | None]]
 
 
@@ -111,7 +130,7 @@ class Subscriber(Generic[M, N]):
         """Fill in the needs; the only cast of the runtime is here, guarded by `reads`."""
 
         async def run(delivery: Delivery) -> Handled:
-            context = Context(delivery.envelope, needs, delivery.attempt, delivery.now)
+            context = Context(delivery.envelope, needs, delivery.attempt, delivery.now, delivery.forced)
             return delivery.settle(await self.handler(cast("M", delivery.envelope.body), context))
 
         return Running(self.name, self.reads, self.policy, run)

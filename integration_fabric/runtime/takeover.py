@@ -61,6 +61,7 @@ class Takeover:
         """Join what it needs; `transaction` is held while the producer has a transaction open, `map_chars` is the room for offset maps."""
         self._subscriber, self._transaction, self._map_chars = subscriber, transaction, map_chars
         self._consumer, self._transactions, self._leases = backing.consumer, backing.transactions, backing.leases
+        self._redeliveries = backing.redeliveries
 
     async def run(self, owned: Sequence[Owned]) -> bool:
         """Take them over, all in one transaction.
@@ -147,4 +148,14 @@ class Takeover:
             item.committed = done[item.partition].base
             item.serial = metadata.serial if metadata else 0
             item.stop = stops.get(item.partition)
-            item.fence = Fence(self._subscriber, lease.topic_id, item.partition.partition, lease.epoch)
+            fence = Fence(self._subscriber, lease.topic_id, item.partition.partition, lease.epoch)
+            await self._find_unconfirmed(item, fence)
+            item.fence = fence
+
+    async def _find_unconfirmed(self, item: Owned, fence: Fence) -> None:
+        """What a predecessor has brought about by redeliveries and Kafka does not have: by their serials it can be told."""
+        if self._redeliveries is None:
+            return
+        for serial, result in await self._redeliveries.unconfirmed(fence, above=item.serial):
+            item.unconfirmed.found(serial, result)
+            item.redelivering.setdefault(result.number, set()).add(result.offset)

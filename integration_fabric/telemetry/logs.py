@@ -106,6 +106,14 @@ class Log:
         """People's orders for a subscriber have changed."""
         self._log.info("steered", subscriber=subscriber, paused=paused, draining=draining, skips=skips)
 
+    def redelivered(self, subscriber: str, *, number: int, partition: str) -> None:
+        """A redelivery is through with a partition."""
+        self._log.info("redelivered", subscriber=subscriber, number=number, partition=partition)
+
+    def redelivery_waits(self, subscriber: str, *, partition: str, why: str) -> None:
+        """A redelivery waits for the store or the broker."""
+        self._log.warning("redelivery_waits", subscriber=subscriber, partition=partition, why=why)
+
     def storm(self, subscriber: str, limit: str, *, reached: str) -> None:
         """A subscriber stands still after too many dead letters."""
         metrics.STORMS.labels(subscriber, limit).inc()

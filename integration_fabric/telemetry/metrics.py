@@ -51,6 +51,11 @@ STALLED = Gauge(
 HELD_UP = Gauge("fabric_held_up_partitions", "Partitions that are read here and held up by a transaction that nobody ends.")
 TIGHT = Gauge("fabric_tight_offset_maps", "Partitions whose offset map is nearly full: they take only what closes gaps.", ["subscriber"])
 IGNORED_METADATA = Counter("fabric_ignored_commit_metadata", "Committed offsets whose metadata something else wrote.", ["subscriber"])
+REDELIVERED = Counter(
+    "fabric_redelivered",
+    "Messages that were handled once more by a redelivery, by outcome; not among `fabric_messages`.",
+    ["subscriber", "outcome"],
+)
 PRUNED = Counter("fabric_pruned", "Messages that are remembered no longer, as no producer publishes them again.", ["subscriber"])
 PUBLISHED = Counter("fabric_published", "Messages published from outside a subscriber, by message type.", ["type"])
 POLLED = Counter("fabric_polled", "Records that pollers found, by poller.", ["poller"])

@@ -16,6 +16,7 @@ from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.backends.kafka.owner_thread import OwnerThread
 from integration_fabric.backends.kafka.publisher import KafkaPublisher
 from integration_fabric.backends.kafka.reader import KafkaReader
+from integration_fabric.backends.kafka.retained import KafkaRetained
 from integration_fabric.backends.kafka.transactions import KafkaTransactions
 from integration_fabric.backends.sql.cross_references import SqlCrossReferences
 from integration_fabric.backends.sql.cursors import SqlCursors
@@ -25,6 +26,7 @@ from integration_fabric.backends.sql.instances import SqlInstances
 from integration_fabric.backends.sql.leases import SqlLeases
 from integration_fabric.backends.sql.orders import SqlOrders
 from integration_fabric.backends.sql.receipts import SqlReceipts
+from integration_fabric.backends.sql.redeliveries import SqlRedeliveries
 from integration_fabric.backends.sql.system_states import SqlSystemStates
 from integration_fabric.canonical.ports import CrossReferences
 from integration_fabric.canonical.routing import Routes
@@ -44,7 +46,7 @@ from integration_fabric.runtime.backing import Backing
 from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.clock import SystemClock
 from integration_fabric.runtime.consumer import SubscriberLoop
-from integration_fabric.runtime.ports import Clock, Codec, Fence, Leases, Orders, Publisher
+from integration_fabric.runtime.ports import Clock, Codec, Fence, Leases, Orders, Publisher, Redeliveries
 from integration_fabric.runtime.storm import StormWatch
 from integration_fabric.runtime.subscriber import Running
 from integration_fabric.wiring import landscape
@@ -76,6 +78,7 @@ class Stores:
     receipts: Receipts
     system_states: SystemStates
     orders: Orders
+    redeliveries: Redeliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class Fabric:
             low_messages=worker_settings.queued_messages // 2,
             high_bytes=worker_settings.queued_mib * 2**20,
             drain=worker_settings.drain,
+            remembered=self.settings.store.remembered,
         )
         return SubscriberLoop(running=running, worker=worker, backing=self.backing(running.name), bury=bury, bounds=bounds, watch=watch)
 
@@ -203,6 +207,8 @@ async def open_fabric(settings: Settings, *, parts: Sequence[str] = (), clock: C
                 leases=stores.leases,
                 codec=codec,
                 clock=clock,
+                redeliveries=stores.redeliveries,
+                retained=KafkaRetained(config),
             )
 
         yield Fabric(
@@ -240,6 +246,7 @@ def sql_stores(database: Database) -> Stores:
         receipts=SqlReceipts(database),
         system_states=SqlSystemStates(database),
         orders=SqlOrders(database),
+        redeliveries=SqlRedeliveries(database),
     )
 
 

@@ -12,6 +12,7 @@ from integration_fabric.backends.memory.consumer import MemoryConsumer
 from integration_fabric.backends.memory.instances import MemoryInstances
 from integration_fabric.backends.memory.publisher import MemoryPublisher
 from integration_fabric.backends.memory.reader import MemoryReader
+from integration_fabric.backends.memory.redeliveries import MemoryRedeliveries, MemoryRetained
 from integration_fabric.backends.memory.store import MemoryStore
 from integration_fabric.backends.memory.stores import (
     MemoryCrossReferences,
@@ -43,7 +44,7 @@ async def open_memory_fabric(settings: Settings, *, clock: Clock) -> AsyncIterat
     codec = AvroCodec(registry)
     codec.prepare(landscape.written(settings))
     cross_references = MemoryCrossReferences(store)
-    leases = MemoryLeases(store)
+    leases, redeliveries = MemoryLeases(store), MemoryRedeliveries(store)
 
     def backing(subscriber: str) -> Backing:
         return Backing(
@@ -52,6 +53,8 @@ async def open_memory_fabric(settings: Settings, *, clock: Clock) -> AsyncIterat
             leases=leases,
             codec=codec,
             clock=clock,
+            redeliveries=redeliveries,
+            retained=MemoryRetained(broker),
         )
 
     states = MemorySystemStates(store)
@@ -71,6 +74,7 @@ async def open_memory_fabric(settings: Settings, *, clock: Clock) -> AsyncIterat
                 receipts=MemoryReceipts(store),
                 system_states=states,
                 orders=MemoryOrders(store),
+                redeliveries=redeliveries,
             ),
             systems=systems,
             governors=governors_of(systems, states, clock),

@@ -167,14 +167,19 @@ def read_orders(settings: Settings) -> Sequence[Order]:
 
 def give_order(settings: Settings, order: Order) -> None:
     """Order something of a subscriber; its workers look within a second. Raises UsageProblem where it is none, or has no such topic."""
-    declared = {item.name: item for item in landscape.subscribers(settings)}
-    if order.subscriber not in declared:
-        close = get_close_matches(order.subscriber, declared, n=3) or sorted(declared)[:3]
-        raise UsageProblem(f"there is no subscriber {order.subscriber}; do you mean {' or '.join(close)}?")
-    topics = declared[order.subscriber].topics
+    topics = declared(settings, order.subscriber).topics
     if order.partition is not None and order.partition.topic not in topics:
         raise UsageProblem(f"{order.subscriber} does not read {order.partition.topic}; it reads {', '.join(topics)}")
     _with_store(settings, lambda database: SqlOrders(database).give(order))
+
+
+def declared(settings: Settings, subscriber: str) -> landscape.Declared:
+    """One of the subscribers that the settings call for. Raises UsageProblem where it is none."""
+    known = {item.name: item for item in landscape.subscribers(settings)}
+    if subscriber not in known:
+        close = get_close_matches(subscriber, known, n=3) or sorted(known)[:3]
+        raise UsageProblem(f"there is no subscriber {subscriber}; do you mean {' or '.join(close)}?")
+    return known[subscriber]
 
 
 def lift_orders(settings: Settings, subscriber: str, *, partition: TopicPartition | None, key: bytes | None) -> int:

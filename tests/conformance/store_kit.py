@@ -10,6 +10,7 @@ from sqlalchemy import delete
 
 from integration_fabric.backends.memory.clock import FakeClock
 from integration_fabric.backends.memory.instances import MemoryInstances
+from integration_fabric.backends.memory.redeliveries import MemoryRedeliveries
 from integration_fabric.backends.memory.store import MemoryStore
 from integration_fabric.backends.memory.stores import (
     MemoryCrossReferences,
@@ -28,6 +29,7 @@ from integration_fabric.backends.sql.instances import SqlInstances
 from integration_fabric.backends.sql.leases import SqlLeases
 from integration_fabric.backends.sql.orders import SqlOrders
 from integration_fabric.backends.sql.receipts import SqlReceipts
+from integration_fabric.backends.sql.redeliveries import SqlRedeliveries
 from integration_fabric.backends.sql.system_states import SqlSystemStates
 from integration_fabric.backends.sql.tables import METADATA, STORE
 from integration_fabric.canonical.ports import CrossReferences
@@ -36,7 +38,7 @@ from integration_fabric.delivery.ports import EffectLog, SystemStates
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.process_engine.ports import Instances
 from integration_fabric.runtime.outcomes import OutcomeKind
-from integration_fabric.runtime.ports import Fence, Leases, Orders, TakenLease
+from integration_fabric.runtime.ports import Fence, Leases, Orders, Redeliveries, TakenLease
 from integration_fabric.runtime.records import Outgoing, TopicPartition
 from integration_fabric.runtime.subscriber import Handled
 
@@ -72,6 +74,7 @@ class Stores:
     receipts: Receipts
     system_states: SystemStates
     orders: Orders
+    redeliveries: Redeliveries
 
     async def take(self, fence: Fence = FENCE, owner: str = "worker-1") -> None:
         """Raise the lease to the fence's epoch."""
@@ -92,6 +95,7 @@ def memory_stores() -> Stores:
         MemoryReceipts(store),
         MemorySystemStates(store),
         MemoryOrders(store),
+        MemoryRedeliveries(store),
     )
 
 
@@ -107,6 +111,7 @@ def sql_stores(database: Database) -> Stores:
         SqlReceipts(database),
         SqlSystemStates(database),
         SqlOrders(database),
+        SqlRedeliveries(database),
     )
 
 

@@ -205,8 +205,8 @@ async def test_an_intent_that_is_as_it_was_seen_goes_over_to_another_record(stor
     seen = await seen_from_elsewhere(stores)
     assert await stores.effects.renew(FENCE, "m-1", ELSEWHERE, within=MINUTE, generation=0, mark=seen.mark)
     assert (await seen_from_elsewhere(stores)).remaining > timedelta(seconds=40)
-    assert await stores.effects.began(FENCE, "m-1", HERE) is None
-    assert isinstance(await stores.effects.began(FENCE, "m-1", ELSEWHERE), Open)
+    found = [await stores.effects.look(FENCE, "m-1", place) for place in (HERE, ELSEWHERE)]
+    assert [isinstance(each, Open) and each.same_record for each in found] == [False, True]
 
 
 async def test_of_two_that_saw_the_same_intent_one_renews_it(stores: Stores) -> None:
@@ -280,16 +280,24 @@ async def test_another_records_intent_is_not_taken_back(stores: Stores) -> None:
     assert isinstance(await claim(stores), Open)
 
 
-async def test_a_record_finds_what_it_has_begun_itself(stores: Stores) -> None:
+async def test_a_record_tells_what_it_has_begun_itself_from_what_another_has(stores: Stores) -> None:
     await stores.take()
-    assert await stores.effects.began(FENCE, "m-1", HERE) is None
+    assert await stores.effects.look(FENCE, "m-1", HERE) is None
     await claim(stores)
-    found = await stores.effects.began(FENCE, "m-1", HERE)
+    found = await stores.effects.look(FENCE, "m-1", HERE)
     assert isinstance(found, Open)
+    assert found.same_record
     assert MINUTE - timedelta(seconds=20) < found.remaining <= MINUTE
     await settle(stores)
-    assert await stores.effects.began(FENCE, "m-1", HERE) == Remembered(HANDLED, same_record=True)
-    assert await stores.effects.began(FENCE, "m-1", ELSEWHERE) is None
+    assert await stores.effects.look(FENCE, "m-1", HERE) == Remembered(HANDLED, same_record=True)
+    assert await stores.effects.look(FENCE, "m-1", ELSEWHERE) == Remembered(HANDLED, same_record=False)
+
+
+async def test_what_a_redelivery_has_done_is_told_from_what_was_live(stores: Stores) -> None:
+    await stores.take()
+    await claim(stores)
+    await stores.effects.settle(FENCE, "m-1", HERE, HANDLED, state=EffectState.DONE, redelivery=3)
+    assert await stores.effects.look(FENCE, "m-1", HERE) == Remembered(HANDLED, same_record=True, redelivery=3)
 
 
 async def test_subscribers_do_not_see_each_others_effects(stores: Stores) -> None:
@@ -402,7 +410,7 @@ Write = Callable[[EffectLog, Fence], Awaitable[object]]
 WRITES: dict[str, Write] = {
     "claim": lambda log, fence: log.claim(fence, "m-1", HERE, within=MINUTE),
     "claim another": lambda log, fence: log.claim(fence, "m-2", HERE, within=MINUTE),
-    "began": lambda log, fence: log.began(fence, "m-1", HERE),
+    "look": lambda log, fence: log.look(fence, "m-1", HERE),
     "renew": lambda log, fence: log.renew(fence, "m-1", HERE, within=MINUTE, generation=9),
     "settle": lambda log, fence: log.settle(fence, "m-1", HERE, HANDLED, state=EffectState.DONE, links=(Link("order", "1", "s", "2"),)),
     "withdraw": lambda log, fence: log.withdraw(fence, "m-1", HERE),

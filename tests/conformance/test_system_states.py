@@ -99,3 +99,12 @@ async def test_calls_of_a_shared_rate_come_one_after_the_other(stores: Stores) -
     assert await stores.system_states.reserve("stripe", 1, per_s=1.0) == timedelta()
     await stores.system_states.turn_away("tryton", Flow.THROTTLED, MINUTE, why="429")
     assert await stores.system_states.reserve("tryton", 1, per_s=1.0) > timedelta(seconds=20)
+
+
+async def test_what_is_spare_is_taken_only_where_nobody_has_taken_in_advance(stores: Stores) -> None:
+    states = stores.system_states
+    assert await states.reserve("spare", 1, per_s=1, spare=True) == timedelta()
+    wait = await states.reserve("spare", 1, per_s=1, spare=True)
+    assert timedelta() < wait <= timedelta(seconds=1)
+    live = await states.reserve("spare", 1, per_s=1)
+    assert live <= wait, "the one that was not taken took no time"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from integration_fabric.apps.cli import contracts, dlq, faults, landscape, look, process, run, subscribers, systems
+from integration_fabric.apps.cli import contracts, dlq, faults, landscape, look, process, replay, run, subscribers, systems
 from integration_fabric.apps.terminal import ERR
 from integration_fabric.messages.errors import FabricError, Unavailable, UsageProblem
 from integration_fabric.telemetry import logs
@@ -32,11 +32,13 @@ app.command("doctor")(landscape.doctor)
 app.command("demo")(run.demo)
 app.command("journey")(look.journey)
 app.command("balance")(look.balance)
+app.command("backfill")(replay.backfill)
 app.add_typer(contracts.topics, name="topics")
 app.add_typer(contracts.schemas, name="schemas")
 app.add_typer(run.worker, name="worker")
 app.add_typer(run.gateway, name="gateway")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(replay.app, name="replay")
 app.add_typer(process.app, name="process")
 app.add_typer(subscribers.app, name="subscribers")
 app.add_typer(systems.app, name="systems")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from integration_fabric.apps.terminal import By, Json, Reason, answer, rfc3339, table, tell
+from integration_fabric.apps.terminal import By, Json, Reason, answer, duration, rfc3339, table, tell
 from integration_fabric.delivery.ports import Flow
 from integration_fabric.wiring.operations import SystemStanding, pause_system, read_systems, resume_system
 from integration_fabric.wiring.settings import load
@@ -17,7 +17,6 @@ from integration_fabric.wiring.settings import load
 app = typer.Typer(help="The systems that the fabric calls.", no_args_is_help=True)
 
 System = Annotated[str, typer.Argument(metavar="SYSTEM", help="Its name in the settings, e.g. stripe.")]
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 @app.command("list")
@@ -80,7 +79,7 @@ def pause(
     within: Annotated[str | None, typer.Option("--for", help="For how long, e.g. 30m or 2h; until `resume` where it is left out.")] = None,
 ) -> None:
     """Stop all calls of a system, by every worker, within a second; commands for it wait in order."""
-    pause_system(load(), system, by=by, why=reason, within=_duration(within) if within else None)
+    pause_system(load(), system, by=by, why=reason, within=duration(within, "--for") if within else None)
     tell(f"{system} is paused; `fabric systems resume {system}` lets calls go on")
 
 
@@ -88,10 +87,3 @@ def pause(
 def resume(system: System) -> None:
     """Let the calls of a system go on, whatever stopped them: a person, or failures."""
     tell(f"{system} is called again" if resume_system(load(), system) else f"{system} was called all the time")
-
-
-def _duration(text: str) -> timedelta:
-    number, unit = text[:-1], text[-1:]
-    if number.isascii() and number.isdigit() and unit in _UNITS and len(number) < 6:  # noqa: PLR2004  274 years, in days
-        return timedelta(**{_UNITS[unit]: int(number)})
-    raise typer.BadParameter(f"{text!r} is no duration; write it as 90s, 30m, 2h or 1d", param_hint="--for")

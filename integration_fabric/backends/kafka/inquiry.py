@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition as KafkaPartition
@@ -101,6 +101,21 @@ class KafkaInquiry:
         except (KafkaException, FutureTimeoutError) as error:
             raise Unreachable(f"ends of partitions: {error}") from error
 
+    def offsets_at(self, partitions: Sequence[TopicPartition], at: datetime | None) -> dict[TopicPartition, int]:
+        """The offset of the first record of each partition that is not older than a moment; the first that is there where it is None.
+
+        A partition whose records are all older has the end. Raises Unreachable.
+        """
+        if not partitions:
+            return {}
+        spec = OffsetSpec.earliest() if at is None else OffsetSpec.for_timestamp(int(at.timestamp() * 1000))  # type: ignore[no-untyped-call]
+        answers = self.client.list_offsets({KafkaPartition(*found): spec for found in partitions}, request_timeout=self._within_s)
+        try:
+            found = {TopicPartition(p.topic, p.partition): answer.result(self._within_s).offset for p, answer in answers.items()}
+        except (KafkaException, FutureTimeoutError) as error:
+            raise Unreachable(f"offsets of partitions: {error}") from error
+        return found if all(offset >= 0 for offset in found.values()) else {**self.ends(partitions), **_known(found)}
+
     def held_up(self) -> list[TopicPartition]:
         """Partitions of which records cannot be read yet, as they stand behind the start of an open transaction. Raises Unreachable."""
         try:
@@ -120,3 +135,7 @@ class KafkaInquiry:
         except (KafkaException, FutureTimeoutError) as error:
             raise Unreachable(f"settings of the broker: {error}") from error
         return None if found is None else found.value
+
+
+def _known(offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    return {partition: offset for partition, offset in offsets.items() if offset >= 0}

@@ -101,6 +101,7 @@ class _Row:
     deadline_at: datetime | None
     written_at: datetime
     handled: Handled | None = None
+    redelivery: int | None = None
 
 
 class MemoryEffects(EffectLog):
@@ -127,20 +128,17 @@ class MemoryEffects(EffectLog):
                 fresh = _Row(0, EffectState.INTENT, fence.topic_id, coordinates, now + within, now)
                 self._store.put(self._rows, (fence.subscriber, message_id), fresh)
                 return Fresh(0)
-            remembered = _remembered(row, fence, coordinates)
-            return remembered or _open(row, now)
+            return _found(row, fence, coordinates, now)
 
         return await self._store.run(work)
 
-    async def began(self, fence: Fence, message_id: str, coordinates: Coordinates) -> Remembered | Open | None:
-        """Look up what this record has begun."""
+    async def look(self, fence: Fence, message_id: str, coordinates: Coordinates) -> Remembered | Open | None:
+        """Look up what is known of a message."""
 
         def work() -> Remembered | Open | None:
             self._store.hold_fence(fence)
             row = self._rows.get((fence.subscriber, message_id))
-            if row is None or not _is_of(row, fence, coordinates):
-                return None
-            return _remembered(row, fence, coordinates) or _open(row, self._store.clock.now())
+            return None if row is None else _found(row, fence, coordinates, self._store.clock.now())
 
         return await self._store.run(work)
 
@@ -170,7 +168,15 @@ class MemoryEffects(EffectLog):
         return await self._store.run(work)
 
     async def settle(
-        self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, *, state: EffectState, links: Sequence[Link] = ()
+        self,
+        fence: Fence,
+        message_id: str,
+        coordinates: Coordinates,
+        handled: Handled,
+        *,
+        state: EffectState,
+        links: Sequence[Link] = (),
+        redelivery: int | None = None,
     ) -> bool:
         """Write what became of it."""
 
@@ -180,7 +186,8 @@ class MemoryEffects(EffectLog):
             if row is not None and row.state in _OVER and not _is_of(row, fence, coordinates):
                 return False
             generation = row.generation if row else 0
-            settled = _Row(generation, state, fence.topic_id, coordinates, None, self._store.clock.now(), handled)
+            now = self._store.clock.now()
+            settled = _Row(generation, state, fence.topic_id, coordinates, None, now, handled, redelivery)
             self._store.put(self._rows, (fence.subscriber, message_id), settled)
             for found in links:
                 self._links.write(found, strict=False)
@@ -241,12 +248,12 @@ def _stood_at(subscriber: str, row: _Row, fence: Fence) -> bool:
     return (subscriber, row.topic_id, row.coordinates.partition) == (fence.subscriber, fence.topic_id, fence.partition)
 
 
-def _remembered(row: _Row, fence: Fence, coordinates: Coordinates) -> Remembered | None:
-    return None if row.handled is None else Remembered(row.handled, _is_of(row, fence, coordinates))
-
-
-def _open(row: _Row, now: datetime) -> Open:
-    return Open(row.generation, (row.deadline_at or now) - now, row.deadline_at.timestamp() if row.deadline_at else None)
+def _found(row: _Row, fence: Fence, coordinates: Coordinates, now: datetime) -> Remembered | Open:
+    is_its = _is_of(row, fence, coordinates)
+    if row.handled is not None:
+        return Remembered(row.handled, is_its, row.redelivery)
+    mark = row.deadline_at.timestamp() if row.deadline_at else None
+    return Open(row.generation, (row.deadline_at or now) - now, mark, is_its)
 
 
 def _is_of(row: _Row, fence: Fence, coordinates: Coordinates) -> bool:
@@ -431,13 +438,14 @@ class MemorySystemStates(SystemStates):
 
         return await self._store.run(work)
 
-    async def reserve(self, system: str, calls: int, *, per_s: float) -> timedelta:
+    async def reserve(self, system: str, calls: int, *, per_s: float, spare: bool = False) -> timedelta:
         """Take this many calls of the shared rate."""
 
         def work() -> timedelta:
             found, now_s = self._found(system), self._now_s()
             begins_s = max(found.free_s, now_s)
-            self._put(system, replace(found, free_s=begins_s + calls / per_s))
+            if not spare or begins_s <= now_s:
+                self._put(system, replace(found, free_s=begins_s + calls / per_s))
             return timedelta(seconds=begins_s - now_s)
 
         return await self._store.run(work)

@@ -105,7 +105,7 @@ def _place(fence: Fence, coordinates: Coordinates) -> dict[str, Any]:
 
 
 def _remembered(row: Any, fence: Fence, coordinates: Coordinates) -> Remembered:
-    return Remembered(unpack(row.kind, row.detail or "", row.outputs), _is_of(row, fence, coordinates))
+    return Remembered(unpack(row.kind, row.detail or "", row.outputs), _is_of(row, fence, coordinates), row.redelivery)
 
 
 def _is_of(row: Any, fence: Fence, coordinates: Coordinates) -> bool:
@@ -133,6 +133,7 @@ class _Settled:
     handled: Handled
     state: EffectState
     links: Sequence[Link]
+    redelivery: int | None
 
 
 def _claim_all(connection: Connection, wanted: Sequence[_Wanted]) -> list[Claim]:
@@ -170,7 +171,8 @@ def _find_all(connection: Connection, wanted: Sequence[_Wanted]) -> dict[tuple[s
 def _claim_of(row: Any, item: _Wanted) -> Remembered | Open:
     if row.outputs is not None:
         return _remembered(row, item.fence, item.coordinates)
-    return Open(row.generation, timedelta(seconds=(row.deadline_s or 0.0) - row.now_s), row.deadline_s)
+    remaining = timedelta(seconds=(row.deadline_s or 0.0) - row.now_s)
+    return Open(row.generation, remaining, row.deadline_s, _is_of(row, item.fence, item.coordinates))
 
 
 def _intent(item: _Wanted) -> dict[str, Any]:
@@ -189,6 +191,7 @@ def _settle_all(connection: Connection, settled: Sequence[_Settled]) -> list[boo
         {
             **_of_record(item.fence, item.message_id, item.coordinates),
             "state": item.state.value,
+            "redelivery": item.redelivery,
             **_result(item.handled),
             **_place(item.fence, item.coordinates),
         }
@@ -207,7 +210,8 @@ def _settle_unseen(connection: Connection, item: _Settled) -> bool:
     """It is another's by now; or its intent is gone, as no rule of ours allows: the call was made, so it is written all the same."""
     if connection.execute(_FIND, _of(item.fence, item.message_id)).first() is not None:
         return False
-    key = {"subscriber": item.fence.subscriber, "message_id": item.message_id, "state": item.state.value}
+    of = {"subscriber": item.fence.subscriber, "message_id": item.message_id}
+    key = {**of, "state": item.state.value, "redelivery": item.redelivery}
     connection.execute(_SETTLE_NEW, {**key, **_result(item.handled), **_place(item.fence, item.coordinates)})
     _link(connection, item)
     return True
@@ -228,13 +232,13 @@ class SqlEffects(EffectLog):
         """Look it up, or write an intent."""
         return await self._database.run_alike(_claim_all, _Wanted(fence, message_id, coordinates, within.total_seconds()))
 
-    async def began(self, fence: Fence, message_id: str, coordinates: Coordinates) -> Remembered | Open | None:
-        """Look up what this record has begun."""
+    async def look(self, fence: Fence, message_id: str, coordinates: Coordinates) -> Remembered | Open | None:
+        """Look up what is known of a message."""
 
         def work(connection: Connection) -> Remembered | Open | None:
             hold_fence(connection, fence)
             row = _find_all(connection, [wanted]).get((fence.subscriber, message_id))
-            return None if row is None or not _is_of(row, fence, coordinates) else _claim_of(row, wanted)
+            return None if row is None else _claim_of(row, wanted)
 
         wanted = _Wanted(fence, message_id, coordinates, 0.0)
         return await self._database.run(work)
@@ -248,10 +252,19 @@ class SqlEffects(EffectLog):
         return await self._change(fence, _RENEW, {**seen, **again})
 
     async def settle(
-        self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, *, state: EffectState, links: Sequence[Link] = ()
+        self,
+        fence: Fence,
+        message_id: str,
+        coordinates: Coordinates,
+        handled: Handled,
+        *,
+        state: EffectState,
+        links: Sequence[Link] = (),
+        redelivery: int | None = None,
     ) -> bool:
         """Write what became of it."""
-        return await self._database.run_alike(_settle_all, _Settled(fence, message_id, coordinates, handled, state, links))
+        settled = _Settled(fence, message_id, coordinates, handled, state, links, redelivery)
+        return await self._database.run_alike(_settle_all, settled)
 
     async def withdraw(self, fence: Fence, message_id: str, coordinates: Coordinates) -> None:
         """Take an intent back."""

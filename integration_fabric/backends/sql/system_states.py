@@ -98,13 +98,14 @@ class SqlSystemStates(SystemStates):
 
         return await self._database.run(work)
 
-    async def reserve(self, system: str, calls: int, *, per_s: float) -> timedelta:
+    async def reserve(self, system: str, calls: int, *, per_s: float, spare: bool = False) -> timedelta:
         """Take this many calls of the shared rate: the generic cell rate algorithm (ITU-T I.371, annex A), without a burst."""
 
         def work(connection: Connection) -> timedelta:
             row = _locked(connection, system)
             begins_s = max(row.free_s, row.now_s)
-            _write(connection, system, free_s=begins_s + calls / per_s)
+            if not spare or begins_s <= row.now_s:
+                _write(connection, system, free_s=begins_s + calls / per_s)
             return timedelta(seconds=begins_s - row.now_s)
 
         return await self._database.run(work)

@@ -65,6 +65,7 @@ EFFECTS = Table(
     Column("detail", Text),
     Column("outputs", LargeBinary),
     Column("written_s", Float, nullable=False),
+    Column("redelivery", Integer),
     PrimaryKeyConstraint("subscriber", "message_id"),
     Index("ix_effects_place", "subscriber", "topic_id", "partition", "offset"),
 )
@@ -219,3 +220,53 @@ ORDERS = Table(
     Index("ix_orders_subscriber", "subscriber"),
 )
 """What people order of subscribers; an empty topic and no key is all of it."""
+
+REDELIVERIES = Table(
+    "redeliveries",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("subscriber", String(200), nullable=False),
+    Column("force", Integer, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("has_key", Integer, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("filed_s", Float, nullable=False),
+)
+"""What subscribers are to be given once more."""
+
+STRETCHES = Table(
+    "redelivery_stretches",
+    METADATA,
+    Column("number", Integer, nullable=False),
+    Column("subscriber", String(200), nullable=False),
+    Column("topic_id", String(40), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("topic", String(249), nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("counts", Text, nullable=False),
+    PrimaryKeyConstraint("number", "topic_id", "partition"),
+)
+"""What a redelivery covers of each partition, how far it is, and what became of the messages below that; counts are JSON, by outcome."""
+
+REDELIVERED = Table(
+    "redelivered",
+    METADATA,
+    Column("number", Integer, nullable=False),
+    Column("topic_id", String(40), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("subscriber", String(200), nullable=False),
+    Column("serial", BigInteger, nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("outputs", LargeBinary, nullable=False),
+    Column("transition", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("number", "topic_id", "partition", "offset"),
+    Index("ix_redelivered_serial", "subscriber", "topic_id", "partition", "serial"),
+)
+"""What became of each message that was redelivered: to be emitted where its serial is above the commit metadata's. It goes once its stretch
+is past it, unless it failed."""

@@ -91,6 +91,11 @@ def position_of(delivery: Delivery) -> Position:
     return Position(at.partition, delivery.envelope.body.key, at.offset)
 
 
+def effect_of(delivery: Delivery) -> str:
+    """Names the effect: a forced redelivery has one of its own."""
+    return f"{delivery.envelope.id}#{delivery.forced}" if delivery.forced else delivery.envelope.id
+
+
 def copied(delivery: Delivery, detail: str = "") -> Handled:
     """One event goes out for each message; it names the message."""
     body = delivery.envelope.body
@@ -135,7 +140,7 @@ class Destination:
 
     async def send(self, worker: Caller, delivery: Delivery, generation: int) -> Reply:
         """Make a call."""
-        who = (worker.name, delivery.fence.epoch, delivery.envelope.id)
+        who = (worker.name, delivery.fence.epoch, effect_of(delivery))
         self._may_send(who, position_of(delivery))
         fate = self.fates.popleft() if self.fates else Fate.DONE
         if who[2] in self._taken and fate in {Fate.REFUSED, Fate.BAD_DATA}:
@@ -158,7 +163,7 @@ class Destination:
 
     async def find(self, worker: Caller, delivery: Delivery, generation: int) -> Reply | None:
         """Read back."""
-        message = delivery.envelope.id
+        message = effect_of(delivery)
         settled_s = self._under_way_until.get(message, 0.0) + self.pace.settles_s
         if self._clock.monotonic_s() < settled_s - EPSILON_S:
             self._offend(f"I8: {message} was read back {settled_s - self._clock.monotonic_s():.3f} s before its calls had settled")
@@ -182,7 +187,7 @@ class Destination:
     def _carry(self, fate: Fate, delivery: Delivery, generation: int) -> asyncio.Task[None] | None:
         if fate in _NOTHING_DONE:
             return None
-        self._taken.add(delivery.envelope.id)
+        self._taken.add(effect_of(delivery))
         late_s = self.pace.timeout_s + self.pace.settles_s - 0.001
         landing = asyncio.create_task(self._land(delivery, generation, late_s if fate in _LATE else self.pace.answer_s / 2))
         self._landing.add(landing)
@@ -190,7 +195,7 @@ class Destination:
         return landing
 
     async def _land(self, delivery: Delivery, generation: int, after_s: float) -> None:
-        message, position = delivery.envelope.id, position_of(delivery)
+        message, position = effect_of(delivery), position_of(delivery)
         await asyncio.sleep(after_s)
         now_s = self._clock.monotonic_s()
         if self._strategy is Strategy.NATIVE_KEY:
@@ -201,7 +206,7 @@ class Destination:
         if self._strategy is not Strategy.UPSERT and any(known.message == message for known in self.landed):
             self._offend(f"I5: the effect of {message} came about twice")
         later = [known for known in self.landed if known.position.lane == position.lane and known.position.offset > position.offset]
-        if later and message not in self.given_up:
+        if later and message not in self.given_up and delivery.again is None:
             self._offend(f"I5: {message} landed after {later[0].message}, which comes after it in its lane")
         self.trace.append(f"{now_s:.3f} {message} of {position} lands")
         self.landed.append(Landing(message, position))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from destination import Fate, may_end_so
@@ -20,6 +21,7 @@ from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.policy import AtDeadLetter
 from integration_fabric.runtime.ports import Commit
 from integration_fabric.runtime.records import Record, TopicPartition
+from integration_fabric.runtime.redelivery import FAILED
 
 if TYPE_CHECKING:
     from real_stage import RealStage
@@ -28,6 +30,16 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Message)
 Place = tuple[int, int]
 """Partition and offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A redelivery."""
+
+    force: bool
+    key: bytes | None
+    ends: Mapping[int, int]
+    """By partition."""
 
 
 class Invariants:
@@ -53,6 +65,9 @@ class Invariants:
         self._lease: Counter[int] = Counter()
         self._base: Counter[int] = Counter()
         self.skipped_below: Counter[int] = Counter()
+        self._asked: dict[int, Asked] = {}
+        self.again: dict[tuple[int, Place], Transition] = {}
+        """What became of each message in each redelivery."""
 
     def offend(self, what: str) -> None:
         """Something is broken."""
@@ -65,8 +80,20 @@ class Invariants:
         """Those of the records from this one on."""
         return sorted({message for message, _ in list(self.published.values())[since:]})
 
+    def asked(self, number: int, *, force: bool, key: bytes | None, ends: Mapping[int, int]) -> None:
+        self._asked[number] = Asked(force, key, ends)
+
     def is_all_committed(self) -> bool:
-        return len(self._looked().first) == len(self.published)
+        return len(self._looked().first) == len(self.published) and not self._left_again()
+
+    def _left_again(self) -> list[tuple[int, Place]]:
+        """What was to be redelivered and was not."""
+        return [
+            (number, place)
+            for number, asked in self._asked.items()
+            for place, (_, key) in self.published.items()
+            if place[1] < asked.ends[place[0]] and asked.key in {None, key.encode()} and (number, place) not in self.again
+        ]
 
     def _looked(self) -> Invariants:
         self._follow()
@@ -131,6 +158,8 @@ class Invariants:
         missing = sorted(self.published.keys() - self.first.keys())
         if missing and not stands:
             self.offend(f"at rest, nothing became of {missing}")
+        if (left := self._left_again()) and not stands:
+            self.offend(f"H: at rest, nothing became of {left}, which was to be redelivered")
         for landing in stage.destination.landed:
             self._check_landing(landing.message, stands=stands)
         self._check_stops()
@@ -139,7 +168,8 @@ class Invariants:
 
     def _check_landing(self, message: str, *, stands: bool) -> None:
         ends = [self.first[place] for place, (known, _) in self.published.items() if known == message and place in self.first]
-        accounted = any(end.outcome in {OutcomeKind.APPLIED, OutcomeKind.DEAD_LETTERED} for end in ends)
+        again = [end for (number, _), end in self.again.items() if message in {end.message_id, f"{end.message_id}#{number}"}]
+        accounted = any(end.outcome in {OutcomeKind.APPLIED, OutcomeKind.DEAD_LETTERED, FAILED} for end in (*ends, *again))
         passed_over = self._stage.world.strategy is Strategy.UNSAFE and any(end.outcome == OutcomeKind.DISCARDED for end in ends)
         if not accounted and not stands and not passed_over:
             self.offend(f"G2: the effect of {message} came about, and it ended as {[end.outcome for end in ends]}")
@@ -166,7 +196,10 @@ class Invariants:
         for activity in self._new(Activity):
             self._fold.add(activity)
             for transition in activity.transitions:
-                self._follow_transition(transition)
+                if transition.redelivery is None:
+                    self._follow_transition(transition)
+                else:
+                    self._follow_again(transition, transition.redelivery)
         for copy in self._new(AccountChanged):
             self._emitted.append((copy.name, copy.aggregate_version))
         for record in self._records(topic_of(self._group)):
@@ -191,6 +224,38 @@ class Invariants:
             OutcomeKind.DISCARDED: self._follow_discarded,
         }
         kinds.get(found.outcome, lambda end: self.offend(f"I9: {end.outcome}"))(found)
+
+    def _follow_again(self, found: Transition, number: int) -> None:
+        place, message = (found.partition, found.offset), found.message_id
+        self._stage.destination.trace.append(f"{self._stage.now_s:.3f} {message} at {place} is {found.outcome} again, by {number}")
+        if (number, place) in self.again:
+            self.offend(f"H: {message} at {place} is {found.outcome} after {number} has made it {self.again[number, place].outcome}")
+        self.again[number, place] = found
+        asked = self._asked[number]
+        if place not in self.first or place[1] >= asked.ends[place[0]] or asked.key not in {None, found.key}:
+            self.offend(f"H: {message} at {place} is not for {number} to redeliver")
+        if found.outcome == OutcomeKind.APPLIED:
+            self._follow_applied_again(found, f"{message}#{number}" if asked.force else message)
+        elif found.outcome == FAILED:
+            fated = self._stage.destination.fated[f"{message}#{number}" if asked.force else message]
+            is_unsafe = self._stage.world.strategy is Strategy.UNSAFE
+            may_be = may_end_so(fated, found.code or "", max_attempts=3, max_rounds=0 if is_unsafe or asked.force else MAX_ROUNDS)
+            if not may_be:
+                self.offend(f"H: {message} fails again for {found.code}, after {dict(fated)}")
+        elif found.outcome != OutcomeKind.DUPLICATE:
+            self.offend(f"H: {message} is {found.outcome} again")
+
+    def _follow_applied_again(self, found: Transition, effect: str) -> None:
+        self._owed.append((found.message_id, found.offset))
+        if effect == found.message_id:
+            if self.applied[effect] or self._stage.world.strategy is None:
+                self.offend(f"H: {effect} is applied again, and nobody forced it")
+            self.applied[effect].append(found)
+        landings = sum(landing.message == effect for landing in self._stage.destination.landed)
+        if self._stage.world.strategy is None or found.detail == "refused":
+            return
+        if not landings or (landings > 1 and self._stage.world.strategy is not Strategy.UPSERT):
+            self.offend(f"H: {effect} is applied again, and came about {landings} times")
 
     def _follow_lane(self, found: Transition) -> None:
         lane = (found.partition, found.key)

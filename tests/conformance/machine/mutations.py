@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,6 +14,7 @@ from stage_ports import StageTransactions
 from integration_fabric.backends.memory import stores
 from integration_fabric.backends.memory.broker import Membership, MemoryBroker
 from integration_fabric.backends.memory.consumer import MemoryConsumer
+from integration_fabric.backends.memory.redeliveries import MemoryRedeliveries
 from integration_fabric.backends.memory.store import MemoryStore
 from integration_fabric.backends.memory.stores import MemoryEffects, MemoryLeases
 from integration_fabric.delivery import effects
@@ -27,6 +29,8 @@ from integration_fabric.runtime.offset_map import OffsetMap
 from integration_fabric.runtime.offsets import Done, Progress, Released
 from integration_fabric.runtime.policy import AtDeadLetter
 from integration_fabric.runtime.ports import Aborted, Commit, CommittedOffset, Lease, Refused, ResultUnknown, Snapshot
+from integration_fabric.runtime.redeliverer import Redeliverer
+from integration_fabric.runtime.redelivery import Unconfirmed
 from integration_fabric.runtime.takeover import Standing, Takeover
 
 _OVER = stores._OVER
@@ -208,8 +212,8 @@ def _fresh_metadata(original: Any) -> Any:
 
 
 def _before_results(original: Any) -> Any:
-    def release(self: Any) -> Any:
-        found = original(self)
+    def release(self: Any, **named: Any) -> Any:
+        found = original(self, **named)
         if found is None or self._highest < found.base:
             return found
         return Released(found.results, self._highest + 1, "")
@@ -248,8 +252,8 @@ def _outputs_apart(original: Any) -> Any:
 
 
 def _backwards(original: Any) -> Any:
-    def release(self: Any) -> Any:
-        found = original(self)
+    def release(self: Any, **named: Any) -> Any:
+        found = original(self, **named)
         return found and Released(found.results[::-1], found.base, found.completed)
 
     return release
@@ -257,8 +261,8 @@ def _backwards(original: Any) -> Any:
 
 def _without(part: str) -> Callable[[Any], Any]:
     def wrap(original: Any) -> Any:
-        def outputs(self: Any, results: Any) -> Any:
-            return [output for output in original(self, results) if part not in output.topic]
+        def outputs(self: Any, *results: Any) -> Any:
+            return [output for output in original(self, *results) if part not in output.topic]
 
         return outputs
 
@@ -305,6 +309,49 @@ def _prune_open(monkeypatch: pytest.MonkeyPatch) -> None:
     _around(MemoryEffects, "prune", _prune_anywhere)(monkeypatch)
 
 
+# -- H. redelivery
+
+
+def _whatever_the_serial(original: Any) -> Any:
+    async def unconfirmed(self: Any, fence: Any, *, above: int) -> Any:
+        return await original(self, fence, above=-1)
+
+    return unconfirmed
+
+
+def _by_what_is_durable(self: Unconfirmed, durable: int) -> Any:
+    found, self._written = list(self._written), deque()
+    return [result for _, result in found], durable
+
+
+def _unmarked(original: Any) -> Any:
+    async def settle(self: Any, *arguments: Any, redelivery: int | None = None, **named: Any) -> Any:
+        return await original(self, *arguments, **named)
+
+    return settle
+
+
+def _past_what_is_under_way(original: Any) -> Any:
+    async def advance(self: Any, owned: Any, number: int, store: Any) -> Any:
+        under_way, course = owned.redelivering.get(number), self._courses[owned, number]
+        if course is not None and course.onward > course.position:
+            owned.redelivering[number] = set()
+        try:
+            return await original(self, owned, number, store)
+        finally:
+            if under_way is not None:
+                owned.redelivering[number] = under_way
+
+    return advance
+
+
+def _never_forgotten(original: Any) -> Any:
+    def again(self: Any, *arguments: Any) -> Any:
+        return replace(original(self, *arguments), is_forgotten=False)
+
+    return again
+
+
 CALLS = {"strategy": Strategy.LOOKUP_FIRST}
 UPSERT = {"strategy": Strategy.UPSERT}
 NATIVE = {"strategy": Strategy.NATIVE_KEY}
@@ -313,6 +360,7 @@ COPIES = {"strategy": None}
 GOES_ON = {"at_dead_letter": AtDeadLetter.SKIP}
 STOPS = {"at_dead_letter": AtDeadLetter.STOP}
 AGAIN = {**CALLS, **GOES_ON, "comes_again": True}
+REDELIVERY = ("redeliver", "worker", "trap")
 PRUNING = ("worker", "store", "trap", "calls_fail")
 NO_PRUNING_LIMIT = {**CALLS, **GOES_ON, "comes_again": False}
 
@@ -403,6 +451,36 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation(
         "an answered call does not wait for its store", "K", _set(Once, "_kept", _written_once), {**NATIVE, **GOES_ON}, ("store", "trap")
     ),
+    Mutation("results that Kafka does not have are not found", "H", _set(Takeover, "_find_unconfirmed", _no_fence), GOES_ON, REDELIVERY),
+    Mutation(
+        "results are emitted whatever their serial",
+        "H",
+        _around(MemoryRedeliveries, "unconfirmed", _whatever_the_serial),
+        GOES_ON,
+        REDELIVERY,
+    ),
+    Mutation(
+        "the serial does not wait for what is being written", "H", _set(Unconfirmed, "release", _by_what_is_durable), CALLS, REDELIVERY
+    ),
+    Mutation(
+        "what a redelivery has done counts as done before",
+        "H",
+        _around(MemoryEffects, "settle", _unmarked),
+        AGAIN,
+        (*REDELIVERY, "calls_fail"),
+    ),
+    Mutation(
+        "what is forced is no effect of its own", "H", _set(effects, "_effect_id", lambda delivery: delivery.envelope.id), CALLS, REDELIVERY
+    ),
+    Mutation("it is over before all is through", "H", _around(Redeliverer, "_advance", _past_what_is_under_way), GOES_ON, REDELIVERY),
+    Mutation(
+        "what is forgotten counts as never done",
+        "H",
+        _around(Redeliverer, "again", _never_forgotten),
+        NO_PRUNING_LIMIT,
+        (*REDELIVERY, "store"),
+    ),
+    Mutation("what is known is not looked at", "H", _set(Once, "_known", _finds_nothing), CALLS, REDELIVERY),
     Mutation(
         "a subscriber goes on behind its dead letter", "A5", _set(SubscriberLoop, "_stand_still", lambda *_: None), {**CALLS, **STOPS}
     ),

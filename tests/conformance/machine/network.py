@@ -21,7 +21,22 @@ class Trap(StrEnum):
     MOVE = "the same, and its partitions move to others without its knowledge"
 
 
-SQL = ("claim", "began", "renew", "settle", "withdraw", "give_up", "read", "take", "stops", "stop")
+SQL = (
+    "claim",
+    "look",
+    "renew",
+    "settle",
+    "withdraw",
+    "give_up",
+    "read",
+    "take",
+    "stops",
+    "stop",
+    "stretch",
+    "unconfirmed",
+    "write",
+    "advance",
+)
 KAFKA = ("committed", "go", "retake")
 POINTS = (
     *(f"{call} {way}" for call in (*SQL, *KAFKA) for way in ("sent", "done")),

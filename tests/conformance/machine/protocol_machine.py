@@ -243,6 +243,19 @@ class ProtocolMachine(RuleBasedStateMachine):
         self.stage.skip(number, self.stage.broker.end(self.stage.partitions[number]) + count)
         self.arrive(keys=keys, partition=partition, fates=[], then_s=then_s)
 
+    @precondition(lambda self: self.uses("redeliver"))
+    @rule(force=booleans(), key=sampled_from((None, b"a")), keys=KEYS, partition=PARTITION, fates=FATES, then_s=THEN_S)
+    def redeliver(self, *, force: bool, key: bytes | None, keys: list[str], partition: int, fates: list[Fate], then_s: float) -> None:
+        """What is there is to be handled once more, beside what comes."""
+        self.stage.redeliver(force=force, key=key)
+        self.arrive(keys=keys, partition=partition, fates=fates, then_s=then_s)
+
+    @precondition(lambda self: self.uses("redeliver"))
+    @rule(paused=booleans(), then_s=THEN_S)
+    def pause_redeliveries(self, *, paused: bool, then_s: float) -> None:
+        self.stage.pause_redeliveries(paused=paused)
+        self._go(then_s)
+
     @precondition(lambda self: self.uses("rest"))
     @rule(passes_s=sampled_from((0.0, REMEMBERED_S + 60, DAY_S)))
     def rest(self, passes_s: float) -> None:

@@ -17,6 +17,7 @@ from stage_ports import Connection, StageConsumer, StageEffects, StageTransactio
 from virtual_time import LoopClock, VirtualLoop
 
 from integration_fabric.backends.memory.broker import MemoryBroker
+from integration_fabric.backends.memory.redeliveries import MemoryRedeliveries, MemoryRetained, _Part
 from integration_fabric.backends.memory.store import LeaseKey, MemoryStore
 from integration_fabric.backends.memory.stores import MemoryCrossReferences, MemoryEffects, MemoryLeases
 from integration_fabric.delivery.dead_letters import bury, topic_of
@@ -37,6 +38,8 @@ from integration_fabric.runtime.ownership import Owned
 from integration_fabric.runtime.policy import AtDeadLetter, Policy
 from integration_fabric.runtime.ports import Codec, Lease, Snapshot, Stop
 from integration_fabric.runtime.records import TopicPartition
+from integration_fabric.runtime.redeliverer import CLOCKS
+from integration_fabric.runtime.redelivery import Redelivery, RedeliveryState, Stretch
 from integration_fabric.runtime.steering import Order, OrderKind, Steering
 from integration_fabric.runtime.subscriber import Delivery, Handled, Running
 from integration_fabric.runtime.takeover import ForeignStore
@@ -120,8 +123,16 @@ class Worker:
         self.effects = StageEffects(
             reached_by(tables.effects, connection), clock=stage.clock, worker=self.name, destination=stage.destination
         )
-        backing = Backing(self.consumer, self.transactions, reached_by(tables.leases, connection), stage.codec, stage.clock)
-        bounds = Bounds(map_chars=stage.world.map_chars)
+        backing = Backing(
+            self.consumer,
+            self.transactions,
+            reached_by(tables.leases, connection),
+            stage.codec,
+            stage.clock,
+            reached_by(tables.redeliveries, connection),
+            MemoryRetained(stage.broker),
+        )
+        bounds = Bounds(map_chars=stage.world.map_chars, remembered=stage.world.remembered + CLOCKS)
         self.loop = WatchedLoop(
             given_up=self._give_up, running=self._running(), worker=self.name, backing=backing, bury=bury, bounds=bounds
         )
@@ -212,6 +223,7 @@ class Tables:
 
     leases: MemoryLeases
     effects: MemoryEffects
+    redeliveries: MemoryRedeliveries
 
 
 @dataclass
@@ -243,7 +255,8 @@ class Stage:
 
     def make_store(self, name: str) -> MemoryStore:
         store = MemoryStore(self.clock, store_id=name)
-        self._tables[name] = Tables(MemoryLeases(store), MemoryEffects(store, MemoryCrossReferences(store)))
+        effects = MemoryEffects(store, MemoryCrossReferences(store))
+        self._tables[name] = Tables(MemoryLeases(store), effects, MemoryRedeliveries(store))
         return store
 
     def tables_of(self, store: MemoryStore) -> Tables:
@@ -321,6 +334,32 @@ class Stage:
 
     def steer(self, worker: Worker) -> None:
         worker.loop.steer(Steering.of(NAME, self.orders))
+        worker.loop.redeliver(self._wanted())
+
+    def _wanted(self) -> list[Redelivery]:
+        found = self.tables_of(self.store).redeliveries
+        return [asked for number, asked in found._asked.items() if found._is_open(number) and asked.state is RedeliveryState.RUNNING]
+
+    def redeliver(self, *, force: bool, key: bytes | None) -> None:
+        """Somebody asks for all that is there to be handled once more."""
+        redeliveries = self.tables_of(self.store).redeliveries
+        topic_id = self.broker.topic_ids([TOPIC])[TOPIC]
+        ends = {partition: self.broker.end(partition) for partition in self.partitions}
+        number = len(redeliveries._asked) + 1
+        redeliveries._asked[number] = Redelivery(number, NAME, force, key, "ola", "why")
+        for partition, end in ends.items():
+            redeliveries._parts[number, topic_id, partition.partition] = _Part(Stretch(partition, topic_id, 0, end, 0))
+        self.invariants.asked(number, force=force, key=key, ends={partition.partition: end for partition, end in ends.items()})
+        for worker in self.alive:
+            self.steer(worker)
+
+    def pause_redeliveries(self, *, paused: bool) -> None:
+        """All of them, or none any more."""
+        asked = self.tables_of(self.store).redeliveries._asked
+        for number, found in asked.items():
+            asked[number] = replace(found, state=RedeliveryState.PAUSED if paused else RedeliveryState.RUNNING)
+        for worker in self.alive:
+            self.steer(worker)
 
     def toggle_store(self) -> None:
         self.store.is_down = not self.store.is_down
@@ -403,6 +442,7 @@ class Stage:
 
     def heal(self) -> None:
         """Nothing fails any more."""
+        self.pause_redeliveries(paused=False)
         self.store.is_down = False
         self.destination.fates.clear()
         self.destination.find_fails = 0

@@ -13,6 +13,7 @@ from network import Network, name_of
 
 from integration_fabric.backends.memory.broker import Membership, MemoryBroker
 from integration_fabric.backends.memory.consumer import MemoryConsumer
+from integration_fabric.backends.memory.redeliveries import MemoryRedeliveries
 from integration_fabric.backends.memory.store import MemoryStore
 from integration_fabric.backends.memory.stores import MemoryEffects, MemoryLeases
 from integration_fabric.backends.memory.transactions import Fault, MemoryTransactions
@@ -115,7 +116,7 @@ class StageEffects(EffectLog):
 
     def __init__(self, effects: EffectLog, *, clock: Clock, worker: str, destination: Destination) -> None:
         self._effects, self._clock, self._worker, self._destination = effects, clock, worker, destination
-        for name in ("began", "settle", "withdraw", "give_up", "prune"):
+        for name in ("look", "settle", "withdraw", "give_up", "prune"):
             setattr(self, name, getattr(effects, name))
 
     async def claim(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta) -> Claim:
@@ -135,7 +136,7 @@ class StageEffects(EffectLog):
         return is_mine
 
 
-R = TypeVar("R", MemoryEffects, MemoryLeases)
+R = TypeVar("R", MemoryEffects, MemoryLeases, MemoryRedeliveries)
 
 
 def reached_by(rows: R, connection: Connection) -> R:

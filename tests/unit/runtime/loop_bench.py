@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 from integration_fabric.backends.memory.broker import MemoryBroker
 from integration_fabric.backends.memory.clock import FakeClock
 from integration_fabric.backends.memory.consumer import MemoryConsumer
+from integration_fabric.backends.memory.redeliveries import MemoryRedeliveries, MemoryRetained
 from integration_fabric.backends.memory.store import MemoryStore
 from integration_fabric.backends.memory.stores import MemoryLeases
 from integration_fabric.backends.memory.transactions import MemoryTransactions
@@ -107,6 +108,7 @@ class Bench:
         self.broker.ensure_topics([topic_of(NAME)])
         self.store = MemoryStore(self.clock)
         self.leases = MemoryLeases(self.store)
+        self.redeliveries = MemoryRedeliveries(self.store)
 
     # -- putting in
 
@@ -142,7 +144,8 @@ class Bench:
         transactions = MemoryTransactions(
             broker=self.broker, transactional_id=f"{running.name}-{number}", clock=self.clock, latency_s=latency_s
         )
-        backing = Backing(consumer, transactions, self.leases, self.codec, self.clock)
+        retained = MemoryRetained(self.broker)
+        backing = Backing(consumer, transactions, self.leases, self.codec, self.clock, self.redeliveries, retained)
         loop = SubscriberLoop(running=running, worker=f"{worker}-{number}", backing=backing, bury=bury, bounds=bounds, watch=watch)
         member = Member(loop, consumer, transactions, asyncio.create_task(loop.run()))
         self.members.append(member)

@@ -10,7 +10,10 @@ from hypothesis.strategies import integers, sampled_from
 
 from integration_fabric.runtime.lanes import Lane, Lanes, Taken, lane_name
 from integration_fabric.runtime.records import Record, TopicPartition
+from integration_fabric.runtime.redelivery import Redelivery
 
+REDELIVERY = Redelivery(1, "copier", force=False, key=None, by="ola", why="why")
+AGAIN_AT_ONCE = 2
 PARTITIONS = (TopicPartition("a", 0), TopicPartition("a", 1), TopicPartition("b", 0))
 KEYS = (b"x", b"y", None)
 
@@ -24,10 +27,11 @@ class LanesMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lanes = Lanes()
+        self.lanes = Lanes(again_at_once=AGAIN_AT_ONCE)
         self.epoch = 0
         self.offsets = dict.fromkeys(PARTITIONS, 0)
         self.queued: dict[object, list[Taken]] = defaultdict(list)
+        self.again: dict[object, list[Taken]] = defaultdict(list)
         self.running: list[Lane] = []
 
     @rule(partition=sampled_from(PARTITIONS), key=sampled_from(KEYS))
@@ -37,16 +41,47 @@ class LanesMachine(RuleBasedStateMachine):
         self.lanes.put(taken)
         self.queued[lane_name(taken.record)].append(taken)
 
+    @rule(partition=sampled_from(PARTITIONS), key=sampled_from(KEYS), offset=integers(0, 3))
+    def come_again(self, partition: TopicPartition, key: bytes | None, offset: int) -> None:
+        taken = Taken(record(partition, offset, key), self.epoch, REDELIVERY)
+        self.lanes.put(taken)
+        self.again[lane_name(taken.record)].append(taken)
+
+    def free(self, queued: dict[object, list[Taken]]) -> set[object]:
+        return {name for name, queue in queued.items() if queue} - {lane.name for lane in self.running}
+
+    def may_again(self) -> set[object]:
+        running = sum(lane.running is not None and lane.running.redelivery is not None for lane in self.running)
+        return self.free(self.again) if running < AGAIN_AT_ONCE else set()
+
     @rule()
     def start(self) -> None:
-        free = {name for name, queue in self.queued.items() if queue} - {lane.name for lane in self.running}
+        free = self.free(self.queued)
         lane = self.lanes.start()
         if lane is None:
-            assert not free, f"these could run: {free}"
+            assert not free | self.may_again(), f"these could run: {free | self.may_again()}"
             return
-        assert lane.name in free, "a second one of its lane, or one that was forgotten"
-        assert lane.running is self.queued[lane.name].pop(0), "not the oldest of its lane"
+        assert lane.running is not None
+        if free:
+            assert lane.running.redelivery is None, "something live was ready"
+            assert lane.name in free, "a second one of its lane, or one that was forgotten"
+        else:
+            assert lane.name in self.may_again(), "too many that are redelivered"
+        queue = (self.queued if lane.running.redelivery is None else self.again)[lane.name]
+        assert lane.running is queue.pop(0), "not the oldest of its lane"
         self.running.append(lane)
+
+    @precondition(lambda self: any(lane.running.redelivery for lane in self.running))
+    @rule()
+    def make_way(self) -> None:
+        """What is redelivered and waits lets others go first; its turn comes again."""
+        lane = next(lane for lane in self.running if lane.running is not None and lane.running.redelivery)
+        assert lane.running is not None
+        if lane.running.epoch == self.epoch:
+            self.lanes.put_back(lane)
+            self.again[lane.name].insert(0, lane.running)
+        self.running.remove(lane)
+        self.lanes.finish(lane)
 
     @precondition(lambda self: self.running)
     @rule(place=integers(0, 20))
@@ -58,7 +93,7 @@ class LanesMachine(RuleBasedStateMachine):
         """What is queued goes; what runs goes on, and a new epoch begins."""
         self.lanes.drop([partition])
         self.epoch += 1
-        for queue in self.queued.values():
+        for queue in (*self.queued.values(), *self.again.values()):
             queue[:] = [taken for taken in queue if (taken.record.topic, taken.record.partition) != partition]
 
     @invariant()
@@ -66,7 +101,7 @@ class LanesMachine(RuleBasedStateMachine):
         assert self.lanes.queued == sum(len(queue) for queue in self.queued.values())
         assert self.lanes.queued_bytes == sum(taken.record.size_bytes for queue in self.queued.values() for taken in queue)
         assert self.lanes.running == len(self.running)
-        assert (self.lanes.ready > 0) or not ({name for name, queue in self.queued.items() if queue} - {lane.name for lane in self.running})
+        assert (self.lanes.ready > 0) or not self.free(self.queued) | self.may_again()
 
 
 LanesMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
