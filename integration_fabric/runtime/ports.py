@@ -422,8 +422,15 @@ class Redeliveries(Protocol):
         """What one covers of a partition, and the offsets beyond its position that are through; None where it covers nothing of it."""
         ...
 
-    async def unconfirmed(self, fence: Fence, *, above: int) -> Sequence[tuple[int, Redelivered]]:
-        """What became of messages of a partition in transactions with a serial above this one, with those serials, in their order."""
+    async def unconfirmed(self, above: Mapping[Fence, int]) -> Sequence[tuple[Fence, int, Redelivered]]:
+        """What became of messages of a subscriber's partitions that Kafka may not have.
+
+        Args:
+            above: By partition, the serial that Kafka was told.
+
+        Returns:
+            Results in transactions with a higher serial, with those serials, in their order.
+        """
         ...
 
     async def write(self, fence: Fence, result: Redelivered) -> int:

@@ -49,6 +49,8 @@ class _Course:
     """The next offset that is read."""
     through: frozenset[int]
     """Offsets from the position on that a predecessor has been through."""
+    live: int = -1
+    """The offset of a record that was live when it was read; until that is done there is nothing to read on for."""
     advanced_s: float = float("-inf")
     is_stale: bool = False
     """Whether messages of it were passed over while it was not wanted: it is begun anew once nothing of it is under way."""
@@ -178,14 +180,17 @@ class Redeliverer:
         """Put the next messages into their lanes: those that are done for Kafka; the others are live still."""
         number = course.redelivery.number
         room = WINDOW - len(owned.redelivering.get(number, ()))
-        end = min(course.end, owned.committed)
-        if course.is_stale or room < WINDOW // 2 or course.onward >= end or not self._may_feed(owned.partition):
+        is_ready = not course.is_stale and course.onward < course.end and course.live < owned.committed
+        if not is_ready or room < WINDOW // 2 or not self._may_feed(owned.partition):
             return
-        records, onward = await retained.read(owned.partition, course.onward, end, room)
+        records, onward = await retained.read(owned.partition, course.onward, course.end, room)
         if self._owned.get(owned.partition) is not owned or owned.leaving.is_set():
             return
         course.onward = onward
         for record in records:
+            if record.offset >= owned.committed:
+                course.onward = course.live = record.offset
+                break
             is_wanted = course.redelivery.key is None or record.key == course.redelivery.key
             if is_wanted and record.offset not in course.through:
                 owned.redelivering.setdefault(number, set()).add(record.offset)

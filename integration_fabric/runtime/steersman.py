@@ -1,4 +1,4 @@
-"""Reads people's orders again and again and has subscriber loops follow them; a worker has one."""
+"""Reads what people have ordered and asked for, again and again, and has subscriber loops follow it; a worker has one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOK_S = 0.5
 class Steersman:
     """Follows the orders of one store."""
 
-    def __init__(self, *, orders: Orders, loops: Callable[[], Iterable[SubscriberLoop]], redeliveries: Redeliveries | None = None) -> None:
+    def __init__(self, *, orders: Orders, redeliveries: Redeliveries, loops: Callable[[], Iterable[SubscriberLoop]]) -> None:
         """Join what it needs; `loops` gives those that run at that moment."""
         self._orders, self._loops, self._redeliveries = orders, loops, redeliveries
         self._standing: Sequence[Order] = ()
@@ -39,8 +39,7 @@ class Steersman:
     async def look(self) -> None:
         """Read the orders, and steer. Raises Unavailable."""
         self._standing = await self._orders.read()
-        if self._redeliveries is not None:
-            self._wanted = await self._redeliveries.open()
+        self._wanted = await self._redeliveries.open()
         self._known.set()
         for loop in self._loops():
             self.steer(loop)

@@ -142,20 +142,24 @@ class Takeover:
     async def _settle(self, owned: Sequence[Owned], taken: Sequence[TakenLease], standings: Mapping[TopicPartition, Standing]) -> None:
         done = {item.partition: standings[item.partition].committed.done for item in owned}
         stops = {stop.partition: stop for stop in await self._leases.stops(self._subscriber, taken, done)}
-        for item, lease in zip(owned, taken, strict=True):
+        found = list(zip(owned, taken, strict=True))
+        for item, _ in found:
             metadata = standings[item.partition].committed.metadata
             item.progress = Progress(done[item.partition].base, done[item.partition].map, room=self._map_chars)
             item.committed = done[item.partition].base
             item.serial = metadata.serial if metadata else 0
             item.stop = stops.get(item.partition)
-            fence = Fence(self._subscriber, lease.topic_id, item.partition.partition, lease.epoch)
-            await self._find_unconfirmed(item, fence)
+        fences = {Fence(self._subscriber, lease.topic_id, lease.partition.partition, lease.epoch): item for item, lease in found}
+        await self._find_unconfirmed(fences)
+        for fence, item in fences.items():
             item.fence = fence
 
-    async def _find_unconfirmed(self, item: Owned, fence: Fence) -> None:
+    async def _find_unconfirmed(self, fences: Mapping[Fence, Owned]) -> None:
         """What a predecessor has brought about by redeliveries and Kafka does not have: by their serials it can be told."""
         if self._redeliveries is None:
             return
-        for serial, result in await self._redeliveries.unconfirmed(fence, above=item.serial):
+        above = {fence: item.serial for fence, item in fences.items()}
+        for fence, serial, result in await self._redeliveries.unconfirmed(above):
+            item = fences[fence]
             item.unconfirmed.found(serial, result)
             item.redelivering.setdefault(result.number, set()).add(result.offset)

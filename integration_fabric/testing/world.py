@@ -212,7 +212,8 @@ class World:
 
     async def start(self, parts: Sequence[str] = ("all",)) -> None:
         """Run parts of the landscape in this process."""
-        steersman = Steersman(orders=self.fabric.stores.orders, loops=lambda: self.loops)
+        stores = self.fabric.stores
+        steersman = Steersman(orders=stores.orders, redeliveries=stores.redeliveries, loops=lambda: self.loops)
         self.tasks.append(asyncio.create_task(steersman.run(self.ending), name="steersman"))
         await steersman.ready()
         for running in self.fabric.subscribers(parts):

@@ -19,13 +19,15 @@ from integration_fabric.backends.kafka.groups import GroupProtocol
 from integration_fabric.backends.kafka.owner_thread import OwnerThread
 from integration_fabric.backends.kafka.publisher import KafkaPublisher
 from integration_fabric.backends.kafka.reader import KafkaReader
+from integration_fabric.backends.kafka.retained import KafkaRetained
 from integration_fabric.backends.kafka.transactions import KafkaTransactions
 from integration_fabric.backends.memory.broker import MemoryBroker
 from integration_fabric.backends.memory.consumer import MemoryConsumer
 from integration_fabric.backends.memory.publisher import MemoryPublisher
+from integration_fabric.backends.memory.redeliveries import MemoryRetained
 from integration_fabric.backends.memory.transactions import MemoryTransactions
 from integration_fabric.runtime.clock import SystemClock
-from integration_fabric.runtime.ports import Commit, Consumer, Listener, Publisher, Snapshot, Transactions
+from integration_fabric.runtime.ports import Commit, Consumer, Listener, Publisher, Retained, Snapshot, Transactions
 from integration_fabric.runtime.records import Outgoing, Record, TopicPartition
 
 PATIENCE_S = 20.0
@@ -82,6 +84,7 @@ class Kit(Protocol):
     def consumer(self, group: str) -> Consumer: ...
     def transactions(self, transactional_id: str) -> Transactions: ...
     def publisher(self, codec: AvroCodec) -> Publisher: ...
+    def retained(self) -> Retained: ...
     async def close(self) -> None: ...
 
 
@@ -136,6 +139,9 @@ class MemoryKit:
 
     def publisher(self, codec: AvroCodec) -> Publisher:
         return MemoryPublisher(broker=self._broker, codec=codec)
+
+    def retained(self) -> Retained:
+        return MemoryRetained(self._broker)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -236,6 +242,9 @@ class KafkaKit:
         publisher = KafkaPublisher(codec=codec, config={**self.config, "topic.metadata.propagation.max.ms": 1_000})
         self._publishers.append(publisher)
         return publisher
+
+    def retained(self) -> Retained:
+        return KafkaRetained(self.config)
 
     async def close(self) -> None:
         for publisher in self._publishers:

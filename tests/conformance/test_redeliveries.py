@@ -66,10 +66,10 @@ async def test_a_result_is_found_by_its_serial_with_its_outputs(stores: Stores) 
     high = await stores.redeliveries.write(FENCE, result(4, outcome=FAILED, detail="data-problem: half a letter"))
     assert low < high
     assert high <= stores.leases.serial(SUBSCRIBER, TOPIC_ID, PARTITION.partition)
-    assert [serial for serial, _ in await stores.redeliveries.unconfirmed(FENCE, above=low - 1)] == [low, high]
-    ((serial, found),) = await stores.redeliveries.unconfirmed(FENCE, above=low)
-    assert (serial, found.offset, found.outcome) == (high, 4, FAILED)
-    ((_, found),) = (await stores.redeliveries.unconfirmed(FENCE, above=0))[:1]
+    assert [serial for _, serial, _ in await stores.redeliveries.unconfirmed({FENCE: low - 1})] == [low, high]
+    ((fence, serial, found),) = await stores.redeliveries.unconfirmed({FENCE: low})
+    assert (fence, serial, found.offset, found.outcome) == (FENCE, high, 4, FAILED)
+    ((_, _, found),) = (await stores.redeliveries.unconfirmed({FENCE: 0}))[:1]
     assert found == result(5)
 
 
@@ -77,7 +77,7 @@ async def test_what_is_written_stays_and_keeps_its_serial(stores: Stores) -> Non
     await filed(stores)
     serial = await stores.redeliveries.write(FENCE, result(5))
     assert await stores.redeliveries.write(FENCE, result(5, outcome="duplicate")) == serial
-    ((_, found),) = await stores.redeliveries.unconfirmed(FENCE, above=0)
+    ((_, _, found),) = await stores.redeliveries.unconfirmed({FENCE: 0})
     assert found.outcome == "applied"
 
 
@@ -88,7 +88,7 @@ async def test_the_offsets_beyond_the_position_are_known(stores: Stores) -> None
     await stores.redeliveries.advance(FENCE, 1, 5)
     assert await stores.redeliveries.stretch(FENCE, 1) == (replace(STRETCH, position=5), frozenset({7}))
     assert await stores.redeliveries.stretch(FENCE, 2) is None
-    assert [found.offset for _, found in await stores.redeliveries.unconfirmed(FENCE, above=0)] == [7]
+    assert [found.offset for _, _, found in await stores.redeliveries.unconfirmed({FENCE: 0})] == [7]
 
 
 async def test_it_never_goes_back(stores: Stores) -> None:
@@ -133,12 +133,14 @@ async def test_whoever_has_lost_the_partition_writes_nothing(stores: Stores) -> 
         await stores.redeliveries.write(STALE, result(5))
     with pytest.raises(Fenced):
         await stores.redeliveries.advance(STALE, 1, 9)
-    assert await stores.redeliveries.unconfirmed(FENCE, above=0) == []
+    assert await stores.redeliveries.unconfirmed({FENCE: 0}) == []
 
 
 async def test_another_subscribers_results_are_not_ours(stores: Stores) -> None:
     await filed(stores)
     other = Fence("other", TOPIC_ID, PARTITION.partition, 1)
     await stores.take(other)
+    await stores.redeliveries.file(replace(ASKED, subscriber="other"), [STRETCH])
     await stores.redeliveries.write(other, result(5, number=2))
-    assert await stores.redeliveries.unconfirmed(FENCE, above=0) == []
+    assert len(await stores.redeliveries.unconfirmed({other: 0})) == 1
+    assert await stores.redeliveries.unconfirmed({FENCE: 0}) == []

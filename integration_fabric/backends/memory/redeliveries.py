@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from integration_fabric.backends.memory.broker import MemoryBroker
@@ -86,17 +86,17 @@ class MemoryRedeliveries(Redeliveries):
 
         return await self._store.run(work)
 
-    async def unconfirmed(self, fence: Fence, *, above: int) -> Sequence[tuple[int, Redelivered]]:
-        """Read them by their serials."""
+    async def unconfirmed(self, above: Mapping[Fence, int]) -> Sequence[tuple[Fence, int, Redelivered]]:
+        """Read what their stretches are not past."""
 
-        def work() -> list[tuple[int, Redelivered]]:
-            mine = (fence.subscriber, fence.topic_id, fence.partition)
+        def work() -> list[tuple[Fence, int, Redelivered]]:
+            fences = {(fence.subscriber, fence.topic_id, fence.partition): fence for fence in above}
             found = [
-                (serial, result)
-                for (place, _), (serial, subscriber, result) in self._results.items()
-                if (subscriber, *place[1:]) == mine and serial > above
+                (fences[subscriber, *place[1:]], serial, result)
+                for (place, offset), (serial, subscriber, result) in self._results.items()
+                if (subscriber, *place[1:]) in fences and offset >= self._parts[place].stretch.position
             ]
-            return sorted(found, key=lambda item: (item[0], item[1].offset))
+            return sorted((item for item in found if item[1] > above[item[0]]), key=lambda item: (item[1], item[2].offset))
 
         return await self._store.run(work)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
 from integration_fabric.backends.sql.database import DRAWN, Database
 from integration_fabric.backends.sql.dialects import NowS, lock_name, storable
@@ -108,22 +108,23 @@ class SqlRedeliveries(Redeliveries):
 
         return await self._database.run(work)
 
-    async def unconfirmed(self, fence: Fence, *, above: int) -> Sequence[tuple[int, Redelivered]]:
-        """Read them by their serials."""
+    async def unconfirmed(self, above: Mapping[Fence, int]) -> Sequence[tuple[Fence, int, Redelivered]]:
+        """Read what their stretches are not past; it is no more than is under way at once."""
+        fences = {(fence.topic_id, fence.partition): fence for fence in above}
+        is_its = [STRETCHES.c[name] == REDELIVERED.c[name] for name in ("number", "topic_id", "partition")]
         query = (
-            select(REDELIVERED)
-            .filter_by(subscriber=fence.subscriber, topic_id=fence.topic_id, partition=fence.partition)
-            .where(REDELIVERED.c.serial > above)
+            select(REDELIVERED, STRETCHES.c.topic)
+            .join(STRETCHES, and_(*is_its))
+            .where(STRETCHES.c.subscriber == next(iter(above)).subscriber, REDELIVERED.c.offset >= STRETCHES.c.position)
             .order_by(REDELIVERED.c.serial, REDELIVERED.c.offset)
         )
-        topic = select(STRETCHES.c.topic).filter_by(topic_id=fence.topic_id, partition=fence.partition).limit(1)
-
-        def work(connection: Connection) -> list[tuple[int, Redelivered]]:
-            rows = connection.execute(query).all()
-            name = connection.execute(topic).scalar() if rows else None
-            return [(row.serial, _redelivered(row, TopicPartition(str(name), fence.partition))) for row in rows]
-
-        return await self._database.run(work)
+        rows = await self._database.run(lambda connection: connection.execute(query).all())
+        found = [(fences[row.topic_id, row.partition], row) for row in rows if (row.topic_id, row.partition) in fences]
+        return [
+            (fence, row.serial, _redelivered(row, TopicPartition(row.topic, fence.partition)))
+            for fence, row in found
+            if row.serial > above[fence]
+        ]
 
     async def write(self, fence: Fence, result: Redelivered) -> int:
         """Write it, together with what else waits to be written."""
@@ -164,7 +165,6 @@ def _write(connection: Connection, fence: Fence, result: Redelivered) -> int:
     serial: int = connection.info[DRAWN][fence.subscriber, fence.topic_id, fence.partition]
     values = {
         "offset": result.offset,
-        "subscriber": fence.subscriber,
         "serial": serial,
         "outcome": result.outcome,
         "detail": storable(result.detail),

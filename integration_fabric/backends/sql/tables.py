@@ -259,14 +259,12 @@ REDELIVERED = Table(
     Column("topic_id", String(40), nullable=False),
     Column("partition", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
-    Column("subscriber", String(200), nullable=False),
     Column("serial", BigInteger, nullable=False),
     Column("outcome", String(20), nullable=False),
     Column("detail", Text, nullable=False),
     Column("outputs", LargeBinary, nullable=False),
     Column("transition", LargeBinary, nullable=False),
     PrimaryKeyConstraint("number", "topic_id", "partition", "offset"),
-    Index("ix_redelivered_serial", "subscriber", "topic_id", "partition", "serial"),
 )
 """What became of each message that was redelivered: to be emitted where its serial is above the commit metadata's. It goes once its stretch
 is past it, unless it failed."""

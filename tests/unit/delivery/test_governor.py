@@ -310,3 +310,50 @@ async def test_a_store_that_is_away_lets_no_more_calls_through() -> None:
         await found.fail(governor, DOWN, BREAK_AFTER)
         assert governor.state.flow is Flow.AWAY
         assert isinstance(await found.call(governor, answers), Unavailable)
+
+
+async def test_what_is_spare_waits_until_nothing_live_does() -> None:
+    order: list[str] = []
+
+    async def take(governor: Governor, name: str, *, spare: bool) -> None:
+        async with governor.turn(found.clock.pause, spare=spare):
+            order.append(name)
+            await found.clock.sleep(1)
+
+    async with office(Limits(concurrency=1)) as found:
+        governor = found.worker()
+        first = asyncio.create_task(take(governor, "first", spare=True))
+        await found.clock.sleep(0.5)
+        waiting = [asyncio.create_task(take(governor, name, spare=name[0] == "s")) for name in ("spare 1", "spare 2", "live 1", "live 2")]
+        await asyncio.gather(first, *waiting)
+    assert order == ["first", "live 1", "live 2", "spare 1", "spare 2"]
+
+
+async def test_what_is_spare_takes_no_call_that_something_live_needs() -> None:
+    async with office(Limits(per_s=1)) as found:
+        governor = found.worker()
+        await found.call(governor, answers)
+        with pytest.raises(Throttled, match="live traffic needs"):
+            async with governor.turn(found.clock.pause, spare=True):
+                raise AssertionError("it was given a turn")
+        began_s = found.clock.monotonic_s()
+        assert await found.call(governor, answers) is None
+        assert found.clock.monotonic_s() - began_s <= 1.0, "it waited for no other"
+        await found.clock.sleep(1)
+        async with governor.turn(found.clock.pause, spare=True):
+            pass
+
+
+async def test_who_gives_a_spare_turn_up_leaves_its_place_to_others() -> None:
+    async def leaving(_: float, *, aside: bool = False) -> None:
+        raise Abandoned
+
+    async with office(Limits(concurrency=1)) as found:
+        governor = found.worker()
+        async with governor.turn(found.clock.pause):
+            with pytest.raises(Abandoned):
+                async with governor.turn(leaving, spare=True):
+                    raise AssertionError("it was given a turn")
+        async with governor.turn(found.clock.pause, spare=True):
+            assert governor.running == 1
+        assert governor.running == 0

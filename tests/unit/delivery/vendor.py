@@ -31,7 +31,7 @@ from integration_fabric.messages.master_data import TaxCodeChanged
 from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Fence, TakenLease
 from integration_fabric.runtime.records import Outgoing, TopicPartition
-from integration_fabric.runtime.subscriber import Delivery, Handled
+from integration_fabric.runtime.subscriber import Delivery, Handled, OnceMore
 
 SUBSCRIBER = "vendor.create"
 MESSAGE = MessageId("m-1")
@@ -119,16 +119,16 @@ class Desk:
         find = None if self.strategy is Strategy.UPSERT else self.find
         return Effect(self.strategy, self.send, find, self.timeout, SETTLES)
 
-    def delivery(self, offset: int = 7, attempt: int = 1) -> Delivery:
+    def delivery(self, offset: int = 7, attempt: int = 1, again: OnceMore | None = None) -> Delivery:
         body = TaxCodeChanged(tax_code="k", name="n", rate=Decimal(1), legal_entity=LegalEntity("no"), aggregate_version=1)
         envelope = Envelope(body, MESSAGE, "/test", self.clock.now(), "c-1")
-        return Delivery(envelope, Coordinates("in", 0, offset), self.fence, attempt, self.clock.now(), _never, self.clock.pause)
+        return Delivery(envelope, Coordinates("in", 0, offset), self.fence, attempt, self.clock.now(), _never, self.clock.pause, again)
 
-    async def handle(self, offset: int = 7) -> Handled | Exception:
+    async def handle(self, offset: int = 7, again: OnceMore | None = None) -> Handled | Exception:
         """As a lane does: again and again until there is an outcome. Returns what a dead letter would be made of."""
         for attempt in range(1, 50):
             try:
-                return await self.once().run(self.delivery(offset, attempt))
+                return await self.once().run(self.delivery(offset, attempt, again))
             except (Unavailable, Throttled, BadCredential, Transient, MissingParent):
                 await self.clock.sleep(1)
             except Exception as error:  # noqa: BLE001  whatever a dead letter would be made of
@@ -139,7 +139,7 @@ class Desk:
 
     async def send(self, delivery: Delivery, generation: int) -> Reply:
         """Make the call."""
-        self.look_at_the_deadline()
+        self.look_at_the_deadline(delivery)
         self.sends.append(self.clock.now())
         ending = self.endings.pop(0) if self.endings else Ending.DONE
         key = delivery.envelope.id if generation == 0 else f"{delivery.envelope.id}.{generation}"
@@ -164,9 +164,9 @@ class Desk:
             raise VendorDrift("the answer is no JSON")
         return Reply(handled(), refused=False)
 
-    def look_at_the_deadline(self) -> None:
+    def look_at_the_deadline(self, delivery: Delivery) -> None:
         """No send may end after its intent's deadline (protocol.md, I8)."""
-        row = self.log._rows[SUBSCRIBER, MESSAGE]
+        row = self.log._rows[SUBSCRIBER, f"{MESSAGE}#{delivery.forced}" if delivery.forced else MESSAGE]
         assert row.deadline_at is not None
         assert self.clock.now() + self.timeout <= row.deadline_at, "sent so late that it can end after the deadline"
 

@@ -45,7 +45,6 @@ def upgrade() -> None:
         sa.Column("topic_id", sa.String(length=40), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
-        sa.Column("subscriber", sa.String(length=200), nullable=False),
         sa.Column("serial", sa.BigInteger(), nullable=False),
         sa.Column("outcome", sa.String(length=20), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
@@ -53,11 +52,9 @@ def upgrade() -> None:
         sa.Column("transition", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("number", "topic_id", "partition", "offset"),
     )
-    op.create_index("ix_redelivered_serial", "redelivered", ["subscriber", "topic_id", "partition", "serial"], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_index("ix_redelivered_serial", table_name="redelivered")
     op.drop_table("redelivered")
     op.drop_table("redelivery_stretches")
     op.drop_table("redeliveries")
