@@ -134,6 +134,7 @@ REQUIREMENTS = {
         (
             "test_r15_what_runs_at_a_handover_is_finished_and_committed_first",
             "test_r15_a_handover_that_outlasts_its_bound_loses_nothing",
+            "test_r15_a_generation_that_rises_with_the_handover_itself_lets_it_commit",
             "test_r15_a_listener_that_raises_does_not_reach_the_consumer",
         ),
         each_protocol=True,

@@ -318,7 +318,7 @@ class OwnerThread(Consumer):
             raise KafkaException(error)
 
     def _look(self) -> None:
-        """Take the snapshot of this turn. The member epoch can rise without a callback."""
+        """Take the snapshot of this turn. The generation can rise without a callback."""
         self._snapshot = Snapshot(self._consumer.consumer_group_metadata(), dict(self._epochs))
 
     def _active(self) -> list[TopicPartition]:
@@ -437,6 +437,8 @@ class OwnerThread(Consumer):
     def _on_revoke(self, consumer: KafkaConsumer, found: list[KafkaPartition]) -> None:
         partitions = [TopicPartition(item.topic, item.partition) for item in found]
         if partitions:
+            # the generation may have risen within this very turn; until this callback returns the partitions are nobody else's
+            self._look()
             answer = asyncio.run_coroutine_threadsafe(self._revoked(partitions), self._loop)
             try:
                 answer.result(REVOKE_BOUND.total_seconds())

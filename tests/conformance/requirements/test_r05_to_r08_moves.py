@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import pytest
 from broker_kit import PATIENCE_S, KafkaKit, Member, joined, unique
 from site_of_workers import Job, Site, Worker
 
@@ -158,6 +160,27 @@ async def test_r15_what_runs_at_a_handover_is_finished_and_committed_first(site:
         await other.listener.until(lambda: len(other.listener.owned) == 1)
         found = await other.consumer.committed(list(other.listener.owned))
         assert [committed.offset for committed in found.values()] == [1]
+    await site.until_committed()
+    assert hanging.begun == {"a": 1, "b": 1}
+
+
+async def test_r15_a_generation_that_rises_with_the_handover_itself_lets_it_commit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R15: it may rise in the background just before the handover is told, so that what was seen last is a generation behind."""
+    hanging = Hanging()
+    worker = site.start(hanging)
+    await site.until_owned(worker, 2)
+    await site.put(["a", "b"], [0])
+    await site.until(lambda: hanging.begun.total() == 2)
+    look = worker.consumer._look
+    told = {"_on_revoke", "_on_assign"}
+    monkeypatch.setattr(worker.consumer, "_look", lambda: look() if sys._getframe(1).f_code.co_name in told else None)
+    async with joined(site.kit, site.name, site.reads.topic) as other:
+        await site.until(lambda: any(owned.leaving.is_set() for owned in worker.loop._owned.values()))
+        hanging.go_on.set()
+        await other.listener.until(lambda: len(other.listener.owned) == 1)
+        found = await other.consumer.committed(list(other.listener.owned))
+        assert [committed.offset for committed in found.values()] == [1]
+        monkeypatch.undo()
     await site.until_committed()
     assert hanging.begun == {"a": 1, "b": 1}
 
