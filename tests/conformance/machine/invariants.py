@@ -120,11 +120,18 @@ class Invariants:
         self._follow()
         for number, partition in enumerate(self._stage.partitions):
             self._check_partition(number, partition)
-        if self._owed != self._emitted:
+        if self._by_partition(self._owed) != self._by_partition(self._emitted):
             self.offend(f"I5: outputs are {self._emitted}, transitions promise {self._owed}")
         if self._dead != self._buried:
             self.offend(f"I2: dead letters {self._buried - self._dead or self._dead - self._buried} stand on one side only")
         self.judge()
+
+    def _by_partition(self, outputs: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
+        """In the order of each partition, where the transactions of several workers may be written into each other."""
+        if not self._stage.interleaves:
+            return outputs
+        partitions = {message: partition for (partition, _), (message, _) in self.published.items()}
+        return sorted(outputs, key=lambda output: partitions[output[0]])
 
     def judge(self) -> None:
         """Raises AssertionError where something is broken, and tells what happened before."""

@@ -16,13 +16,14 @@ from destination import Destination, Pace, copied
 from invariants import Invariants
 from network import Network, Trap
 from sqlalchemy import select
-from stage import POLICY, World
+from stage import POLICY, WatchedLoop, World
 from stage_ports import StageEffects, consulted, unlike_the_check
 from store_kit import sql_stores
 
 from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.backends.kafka.owner_thread import OwnerThread
 from integration_fabric.backends.kafka.reader import KafkaReader
+from integration_fabric.backends.kafka.retained import KafkaRetained
 from integration_fabric.backends.kafka.transactions import KafkaTransactions
 from integration_fabric.backends.memory.transactions import Fault
 from integration_fabric.backends.sql.database import Database
@@ -39,8 +40,10 @@ from integration_fabric.runtime.bounds import Bounds
 from integration_fabric.runtime.clock import SystemClock
 from integration_fabric.runtime.consumer import SubscriberLoop
 from integration_fabric.runtime.envelopes import encode_envelope
-from integration_fabric.runtime.ports import Aborted, Codec, Commit, CommittedOffset, Listener, Snapshot, Stop
+from integration_fabric.runtime.executor import Result
+from integration_fabric.runtime.ports import Aborted, Codec, Commit, CommittedOffset, Listener, Redeliveries, Snapshot, Stop
 from integration_fabric.runtime.records import Record, TopicPartition
+from integration_fabric.runtime.redelivery import Redelivery, RedeliveryState, Stretch
 from integration_fabric.runtime.subscriber import Delivery, Handled, Running
 
 TOPIC = TaxCodeChanged.topic
@@ -179,9 +182,25 @@ class RealWorker:
             destination=stage.destination,
         )
         leases: Any = Behind(stores.leases, self.network)
-        backing = Backing(self.consumer, self.transactions, leases, stage.codec, stage.clock)
-        self.loop = SubscriberLoop(running=self._running(effects), worker=self.name, backing=backing, bury=bury, bounds=BOUNDS)
+        redeliveries: Any = Behind(stores.redeliveries, self.network)
+        retained = KafkaRetained(stage.kit.config)
+        backing = Backing(self.consumer, self.transactions, leases, stage.codec, stage.clock, redeliveries, retained)
+        self.loop = WatchedLoop(
+            given_up=self._give_up, running=self._running(effects), worker=self.name, backing=backing, bury=bury, bounds=BOUNDS
+        )
         self.task = asyncio.create_task(self.loop.run())
+        self.watching = asyncio.create_task(self._watch(stores.redeliveries))
+
+    def _give_up(self, result: Result) -> None:
+        """The next message of its key goes on, also where the dead letter is not committed then and the message is handled once more."""
+        if result.envelope is not None:
+            self._stage.destination.given_up.add(result.envelope.id)
+
+    async def _watch(self, redeliveries: Redeliveries) -> None:
+        """As a worker's steersman."""
+        while self.is_alive:
+            self.loop.redeliver(await redeliveries.open())
+            await asyncio.sleep(0.1)
 
     def _running(self, effects: StageEffects) -> Running:
         world, destination = self._stage.world, self._stage.destination
@@ -230,6 +249,8 @@ class RealWorker:
 
 class RealStage:
     """Everything of one run; the invariants look at it as at `Stage`."""
+
+    interleaves = True
 
     def __init__(self, *, world: World, codec: Codec, kit: KafkaKit, database: Database) -> None:
         self.world, self.codec, self.kit, self.database = world, codec, kit, database
@@ -286,6 +307,15 @@ class RealStage:
 
         await asyncio.to_thread(abort)
 
+    async def redeliver(self, *, force: bool) -> None:
+        """Somebody asks for all that is there to be handled once more."""
+        ids = await asyncio.to_thread(self.inquiry.topic_ids, [TOPIC])
+        ends = await asyncio.to_thread(self.inquiry.ends, self.partitions)
+        asked = Redelivery(0, self.group, force, None, "ola", "why")
+        stretches = [Stretch(partition, ids[TOPIC], 0, end, 0) for partition, end in ends.items()]
+        number = await sql_stores(self.database).redeliveries.file(asked, stretches)
+        self.invariants.asked(number, force=force, key=None, ends={partition.partition: end for partition, end in ends.items()})
+
     @property
     def alive(self) -> list[RealWorker]:
         return [worker for worker in self.workers if worker.is_alive]
@@ -311,7 +341,7 @@ class RealStage:
         if not self.alive:
             self.start()
         until_s = self.clock.monotonic_s() + PATIENCE_S
-        while not await self._is_all_committed() and self.clock.monotonic_s() < until_s:
+        while not (await self._is_all_committed() and await self._is_all_redelivered()) and self.clock.monotonic_s() < until_s:
             await self.go(0.2)
             if not self.alive:
                 self.start()
@@ -322,6 +352,10 @@ class RealStage:
         found = [item for worker in self.alive for item in worker.loop._owned.values() if item.fence is not None]
         below = {item.partition.partition: item.committed for item in found}
         return all(offset < below.get(partition, 0) for partition, offset in self.invariants.published)
+
+    async def _is_all_redelivered(self) -> bool:
+        found = await sql_stores(self.database).redeliveries.look()
+        return all(each.state is RedeliveryState.DONE for each in found)
 
     async def _look(self) -> None:
         reader = KafkaReader(config=self.kit.config, inquiry=self.inquiry)
@@ -335,6 +369,9 @@ class RealStage:
             worker.heal()
             worker.crash()
         await asyncio.gather(*(worker.task for worker in self.workers), return_exceptions=True)
+        for worker in self.workers:
+            worker.watching.cancel()
+        await asyncio.gather(*(worker.watching for worker in self.workers), return_exceptions=True)
         left = [task for worker in self.workers for task in worker.network.tasks]
         for task in left:
             task.cancel()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from destination import Destination, Pace, copied
 from invariants import Invariants
@@ -232,6 +232,9 @@ class Stage:
 
     world: World
     codec: Codec
+    interleaves: ClassVar = False
+    """Whether one transaction's records may stand between another's."""
+
     workers: list[Worker] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
 

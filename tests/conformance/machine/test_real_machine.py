@@ -35,7 +35,19 @@ pytestmark = pytest.mark.kafka
 SEED = int(os.environ.get("MACHINE_SEED", "7"))
 ROUNDS = int(os.environ.get("MACHINE_ROUNDS", "6"))
 FATES = (Fate.DONE, Fate.UNANSWERED, Fate.LATE, Fate.HANGS, Fate.UNREACHABLE, Fate.BAD_DATA, Fate.DEFECT)
-POINTS = ("claim done", "settle sent", "settle done", "transaction sent", "transaction done", "take sent", "read done", "answer")
+POINTS = (
+    "claim done",
+    "settle sent",
+    "settle done",
+    "transaction sent",
+    "transaction done",
+    "take sent",
+    "read done",
+    "answer",
+    "write sent",
+    "write done",
+    "advance done",
+)
 
 
 @pytest.fixture
@@ -89,7 +101,11 @@ async def happen(stage: RealStage, dice: random.Random) -> None:
     async def drain() -> None:
         worker.loop.drain()
 
-    events: list[Callable[[], Awaitable[None]]] = [aborted, start, start, let_go, trap, trap, trap, fault, fault, crash, drain]
+    async def redeliver() -> None:
+        await stage.redeliver(force=dice.random() < 0.7)
+
+    kinds = (aborted, start, start, let_go, trap, trap, trap, fault, fault, crash, drain, redeliver, redeliver, redeliver)
+    events: list[Callable[[], Awaitable[None]]] = list(kinds)
     await dice.choice(events)()
     await stage.go(dice.choice((0.05, 0.3, 1.0)))
 
