@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from integration_fabric.messages.errors import FabricError, Fenced
@@ -20,6 +20,8 @@ from integration_fabric.runtime.subscriber import OnceMore, Pause
 from integration_fabric.telemetry import metrics
 from integration_fabric.telemetry.logs import LOG
 
+REPLAY_HEADER = "fabric_replay"
+"""On what a redelivery puts out: its number."""
 WINDOW = 200
 """Messages of one partition that are under way at once: read, and not committed yet."""
 LOOK_S = 0.2
@@ -269,7 +271,9 @@ class Redeliverer:
         outcome = handled.kind.value if dead is None else FAILED
         detail = handled.detail if dead is None else f"{dead.code}: {dead.message}"
         transition = transition_of(result, self._codec, redelivery=number, outcome=outcome)
-        return Redelivered(number, partition, result.record.offset, outcome, detail, tuple(handled.outputs), transition)
+        mark = (REPLAY_HEADER, str(number).encode())
+        outputs = tuple(replace(output, headers=(*output.headers, mark)) for output in handled.outputs)
+        return Redelivered(number, partition, result.record.offset, outcome, detail, outputs, transition)
 
     def committed(self, owned: Owned, results: Collection[Redelivered]) -> None:
         """Kafka has them."""

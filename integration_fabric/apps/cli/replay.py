@@ -54,8 +54,9 @@ def backfill(  # noqa: PLR0913  one option each
     if dry_run or not wanted:
         answer(_plan(subscriber, wanted), as_json=as_json, show=lambda out: _show_plan(out, subscriber, wanted))
         return
-    if force and not yes:
-        typer.confirm(f"{_covered(wanted)}: apply again what {subscriber} has applied of them?", abort=True, err=True)
+    if force and not yes and not typer.confirm(f"{_covered(wanted)}: apply again what {subscriber} has applied of them?", err=True):
+        tell("nothing is redelivered")
+        raise typer.Exit(1)
     number = redeliveries.file(settings, Redelivery(0, subscriber, force, window.key, by, reason), wanted)
     tell(f"redelivery {number} of {_covered(wanted)} to {subscriber}; `fabric replay show {number}` says how far it is")
     if wait:
@@ -177,6 +178,7 @@ def _document(found: RedeliveryProgress) -> dict[str, Any]:
         "total": sum(stretch.end - stretch.first for stretch in found.stretches),
         "remaining": sum(stretch.end - stretch.position for stretch in found.stretches),
         **{end: found.counts.get(end, 0) for end in ENDS if end != "failed"},
+        "rate_per_s": None,
         "failed_again": found.counts.get("failed", 0),
         "failures": [{"position": failure.position, "why": failure.why} for failure in found.failures],
         "by": asked.by,

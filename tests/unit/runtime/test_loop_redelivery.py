@@ -10,7 +10,7 @@ from loop_bench import NAME, Bench, Member, copier, tax_code
 
 from integration_fabric.messages.errors import DataProblem, Unavailable
 from integration_fabric.messages.fabric import Activity, Transition
-from integration_fabric.messages.master_data import TaxCodeChanged
+from integration_fabric.messages.master_data import AccountChanged, TaxCodeChanged
 from integration_fabric.runtime.policy import Policy
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.redelivery import Redelivery, RedeliveryProgress, RedeliveryState, Stretch
@@ -61,6 +61,8 @@ async def test_what_is_forced_is_handled_once_more_and_counted_apart(codec: Code
     assert Counter(bench.versions("k3")) == Counter([*range(5)] * 2)
     assert Counter((end.partition, end.offset) for end in bench.again(1)).most_common(1)[0][1] == 1
     assert len(bench.again(1)) == 50
+    marks = Counter(dict(record.headers or ()).get("fabric_replay") for record in bench.broker.read(AccountChanged.topic))
+    assert marks == {None: 50, b"1": 50}
 
 
 async def test_what_is_done_stays_done_where_it_is_not_forced(codec: Codec) -> None:
