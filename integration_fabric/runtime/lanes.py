@@ -48,6 +48,7 @@ class Lanes:
         self._ready: deque[Lane] = deque()
         self._again_ready: deque[Lane] = deque()
         self._again_at_once, self._again_running = again_at_once, 0
+        self.again_bytes = 0
         self._limits: Mapping[TopicPartition, int] = {}
         self._keys: frozenset[bytes] = frozenset()
         self._halted = False
@@ -63,6 +64,7 @@ class Lanes:
             lane = self._lanes[name] = Lane(name, TopicPartition(record.topic, record.partition))
         if taken.redelivery is not None:
             lane.again.append(taken)
+            self.again_bytes += record.size_bytes
             self._make_ready(lane)
             return
         lane.queue.append(taken)
@@ -88,6 +90,7 @@ class Lanes:
             lane = self._again_ready.popleft()
             if lane.again and not lane.queue and lane.running is None:
                 lane.running = lane.again.popleft()
+                self.again_bytes -= lane.running.record.size_bytes
                 self._again_running += 1
                 self.running += 1
                 return lane
@@ -108,11 +111,11 @@ class Lanes:
         if lane.running is None and self._may_start(lane):
             (self._ready if lane.queue else self._again_ready).append(lane)
 
-    @staticmethod
-    def put_back(lane: Lane) -> None:
+    def put_back(self, lane: Lane) -> None:
         """What runs, and was redelivered, is to run again once nothing live is queued; before `finish`."""
         assert lane.running is not None
         lane.again.appendleft(lane.running)
+        self.again_bytes += lane.running.record.size_bytes
 
     def drop(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget what is queued of these partitions. What runs goes on; its result is the caller's to refuse, by its epoch."""
@@ -122,6 +125,7 @@ class Lanes:
                 continue
             self.queued -= len(lane.queue)
             self.queued_bytes -= sum(taken.record.size_bytes for taken in lane.queue)
+            self.again_bytes -= sum(taken.record.size_bytes for taken in lane.again)
             lane.queue.clear()
             lane.again.clear()
             if lane.running is None:

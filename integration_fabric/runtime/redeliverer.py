@@ -22,6 +22,8 @@ from integration_fabric.telemetry.logs import LOG
 
 REPLAY_HEADER = "fabric_replay"
 """On what a redelivery puts out: its number."""
+AGAIN_BYTES = 8 * 2**20
+"""Of keys and values in lanes: with so much, no more is put into them (guarantee G6)."""
 WINDOW = 200
 """Messages of one partition that are under way at once: read, and not committed yet."""
 LOOK_S = 0.2
@@ -183,22 +185,27 @@ class Redeliverer:
         number = course.redelivery.number
         room = WINDOW - len(owned.redelivering.get(number, ()))
         is_ready = not course.is_stale and course.onward < course.end and course.live < owned.committed
-        if not is_ready or room < WINDOW // 2 or not self._may_feed(owned.partition):
+        has_room = room >= WINDOW // 2 and self._lanes.again_bytes < AGAIN_BYTES // 2
+        if not is_ready or not has_room or not self._may_feed(owned.partition):
             return
         records, onward = await retained.read(owned.partition, course.onward, course.end, room)
         if self._owned.get(owned.partition) is not owned or owned.leaving.is_set():
             return
+        if onward > course.onward:
+            self._look.set()
         course.onward = onward
         for record in records:
             if record.offset >= owned.committed:
                 course.onward = course.live = record.offset
+                break
+            if self._lanes.again_bytes >= AGAIN_BYTES:
+                course.onward = record.offset
                 break
             is_wanted = course.redelivery.key is None or record.key == course.redelivery.key
             if is_wanted and record.offset not in course.through:
                 owned.redelivering.setdefault(number, set()).add(record.offset)
                 self._lanes.put(Taken(record, owned.local_epoch, course.redelivery))
         self._wake()
-        self._look.set()
 
     async def close(self) -> None:
         """Let go of what it reads with. Bounded in time."""

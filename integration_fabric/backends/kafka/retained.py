@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition as KafkaPartition
 
 from integration_fabric.backends.kafka.client import reason
+from integration_fabric.backends.kafka.commands import CallThread
 from integration_fabric.messages.errors import Unavailable
 from integration_fabric.runtime.ports import Retained
 from integration_fabric.runtime.records import Record, TopicPartition
@@ -30,7 +31,7 @@ class KafkaRetained(Retained):
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Take what all clients share."""
         self._config = dict(config)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="retained")
+        self._thread = CallThread("retained")
         self._consumer: Consumer | None = None
         self._at: tuple[TopicPartition, int] | None = None
         """What is assigned, and the offset that it gives next."""
@@ -41,15 +42,15 @@ class KafkaRetained(Retained):
 
     async def close(self) -> None:
         """Close the consumer; one that does not close is left behind."""
-        try:
-            async with asyncio.timeout(FETCH_WITHIN_S * 2):
-                await self._in_thread(self._close)
-        except (TimeoutError, Unavailable):
-            pass
-        self._thread.shutdown(wait=False)
+        if self._consumer is not None:
+            with suppress(TimeoutError, KafkaException):
+                async with asyncio.timeout(FETCH_WITHIN_S * 2):
+                    await self._in_thread(self._consumer.close)
+        self._thread.end()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        result: T = await asyncio.wrap_future(self._thread.run(work))
+        return result
 
     def _read(self, partition: TopicPartition, position: int, end: int, limit: int) -> tuple[list[Record], int]:
         try:
@@ -92,7 +93,3 @@ class KafkaRetained(Retained):
                 "queued.max.messages.kbytes": QUEUED_KIB,
             }
         )
-
-    def _close(self) -> None:
-        if self._consumer is not None:
-            self._consumer.close()

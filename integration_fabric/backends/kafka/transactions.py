@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future, TimeoutError as FutureTimeoutError
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition as KafkaPartition
 
-from integration_fabric.backends.kafka.commands import Command
+from integration_fabric.backends.kafka.commands import CallThread, Command
 from integration_fabric.backends.kafka.inquiry import KafkaInquiry
 from integration_fabric.messages.errors import Unavailable
 from integration_fabric.runtime.ports import Aborted, Commit, Refused, ResultUnknown, Snapshot, Transactions
@@ -44,37 +43,6 @@ _NOT_OURS = frozenset(
 )
 
 
-class _Thread:
-    """Makes calls one after the other. A daemon: one of an executor would keep the process from ending while a broker does not answer."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
-        self._is_begun = self._is_ended = False
-
-    def run(self, call: Callable[[], Any]) -> Future[Any]:
-        """Have it made. Raises RuntimeError after the end."""
-        if self._is_ended:
-            raise RuntimeError(f"{self._name} has ended")
-        if not self._is_begun:
-            self._is_begun = True
-            threading.Thread(target=self._work, name=self._name, daemon=True).start()
-        self._commands.put(command := Command(call))
-        return command.answer
-
-    def end(self) -> None:
-        """Make no call that has not begun."""
-        self._is_ended = True
-        self._commands.put(None)
-
-    def _work(self) -> None:
-        while (command := self._commands.get()) is not None:
-            if self._is_ended:
-                command.answer.cancel()
-            else:
-                command.carry_out()
-
-
 class _Hung(Exception):
     """A call does not come back."""
 
@@ -91,7 +59,7 @@ class KafkaTransactions(Transactions):
         """
         self._id, self._config = transactional_id, dict(config)
         self._producer: Producer | None = None
-        self._thread = _Thread(f"transactions {transactional_id}")
+        self._thread = CallThread(f"transactions {transactional_id}")
 
     @property
     def transactional_id(self) -> str:

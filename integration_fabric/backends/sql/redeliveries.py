@@ -59,6 +59,7 @@ class SqlRedeliveries(Redeliveries):
             rows = [_stretch_row(number, redelivery.subscriber, stretch) for stretch in stretches]
             if rows:
                 connection.execute(insert(STRETCHES), rows)
+            _end(connection, number)
             return number
 
         return await self._database.run(work)
@@ -147,8 +148,16 @@ class SqlRedeliveries(Redeliveries):
             counts.update({row.outcome: row.count for row in connection.execute(found)})
             connection.execute(update(STRETCHES).filter_by(**of).values(position=position, counts=json.dumps(counts)))
             connection.execute(delete(REDELIVERED).filter_by(**of).where(*passed))
+            if position >= row.end:
+                _end(connection, number)
 
         await self._database.run(work)
+
+
+def _end(connection: Connection, number: int) -> None:
+    """Where nothing is left of it, it is done. Two owners who end its last two stretches at once leave that to whoever looks."""
+    left = select(STRETCHES.c.number).where(STRETCHES.c.number == number, ~_ENDED).exists()
+    connection.execute(update(REDELIVERIES).where(REDELIVERIES.c.number == number, ~left).values(state=RedeliveryState.DONE.value))
 
 
 def _write_all(connection: Connection, wanted: Sequence[tuple[Fence, Redelivered]]) -> list[int]:

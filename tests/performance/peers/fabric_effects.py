@@ -80,7 +80,7 @@ class NoLog(EffectLog):
     async def claim(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta) -> Claim:
         return Fresh(0)
 
-    async def began(self, fence: Fence, message_id: str, coordinates: Coordinates) -> None:
+    async def look(self, fence: Fence, message_id: str, coordinates: Coordinates) -> None:
         return None
 
     async def renew(
@@ -89,7 +89,15 @@ class NoLog(EffectLog):
         return True
 
     async def settle(
-        self, fence: Fence, message_id: str, coordinates: Coordinates, handled: Handled, *, state: EffectState, links: Sequence[Link] = ()
+        self,
+        fence: Fence,
+        message_id: str,
+        coordinates: Coordinates,
+        handled: Handled,
+        *,
+        state: EffectState,
+        links: Sequence[Link] = (),
+        redelivery: int | None = None,
     ) -> bool:
         return True
 

@@ -100,6 +100,7 @@ class LanesMachine(RuleBasedStateMachine):
     def counts_are_right(self) -> None:
         assert self.lanes.queued == sum(len(queue) for queue in self.queued.values())
         assert self.lanes.queued_bytes == sum(taken.record.size_bytes for queue in self.queued.values() for taken in queue)
+        assert self.lanes.again_bytes == sum(taken.record.size_bytes for queue in self.again.values() for taken in queue)
         assert self.lanes.running == len(self.running)
         assert (self.lanes.ready > 0) or not self.free(self.queued) | self.may_again()
 
