@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
-from store_kit import ELSEWHERE, FENCE, HANDLED, HERE, STALE, Stores
+from store_kit import ELSEWHERE, FENCE, HANDLED, HERE, STALE, Stores, sql_stores
 
+from integration_fabric.backends.sql import database as sql_database
+from integration_fabric.backends.sql.database import Database
 from integration_fabric.delivery.ports import Claim, EffectLog, EffectState, Fresh, Link, Open, Remembered
 from integration_fabric.messages.errors import Fenced
 from integration_fabric.runtime.outcomes import OutcomeKind
@@ -429,3 +431,19 @@ async def test_an_old_epoch_writes_nothing(stores: Stores, write: Write) -> None
     assert found.generation == 0
     assert await claim(stores, "m-2") == Fresh(0)
     assert await stores.cross_references.native("order", "1", "s") is None
+
+
+async def test_what_is_claimed_and_settled_together_is_written_together(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by itself would take five times as long; that it is right all the same would hide it."""
+    stores = sql_stores(database)
+    await stores.take()
+
+    def alone(_: object, work: object) -> None:
+        raise AssertionError(f"tried alone: {work}")
+
+    monkeypatch.setattr(sql_database, "_tried", alone)
+    log, places = stores.effects, [ELSEWHERE._replace(offset=offset) for offset in range(20)]
+    claims = await asyncio.gather(*(log.claim(FENCE, f"m-{place.offset}", place, within=MINUTE) for place in places))
+    assert claims == [Fresh(0)] * 20
+    settled = [log.settle(FENCE, f"m-{place.offset}", place, HANDLED, state=EffectState.DONE) for place in places]
+    assert list(await asyncio.gather(*settled)) == [True] * 20

@@ -35,7 +35,8 @@ _OF_THIS_RECORD = and_(
     EFFECTS.c.partition == bindparam("of_partition"),
     EFFECTS.c.offset == bindparam("of_offset"),
 )
-_IS_OPEN = EFFECTS.c.state.in_([EffectState.INTENT.value, EffectState.UNKNOWN.value])
+# no `IN`: SQLAlchemy does not take it in a statement for many rows
+_IS_OPEN = or_(EFFECTS.c.state == EffectState.INTENT.value, EFFECTS.c.state == EffectState.UNKNOWN.value)
 _AS_SEEN = (*_MINE, _IS_OPEN, or_(_OF_THIS_RECORD, EFFECTS.c.deadline_s == bindparam("mark", type_=Float)))
 _SETTLE = update(EFFECTS).where(*_MINE, or_(_IS_OPEN, _OF_THIS_RECORD)).values(deadline_s=null(), written_s=NowS())
 _SETTLE_NEW = insert(EFFECTS).values(generation=0, written_s=NowS())
