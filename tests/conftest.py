@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from integration_fabric.backends.avro.codec import AvroCodec
 from integration_fabric.backends.registry.memory import MemoryRegistry
@@ -11,6 +12,10 @@ from integration_fabric.governance.schema_files import read
 from integration_fabric.messages.catalogue import BY_TOPIC
 
 pytest_plugins = ["integration_fabric.testing.pytest_plugin"]
+
+# no test is timed: an example that is slow once says more about the machine than about the code
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # -- options
 
