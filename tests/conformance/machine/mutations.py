@@ -451,7 +451,7 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation(
         "an answered call does not wait for its store", "K", _set(Once, "_kept", _written_once), {**NATIVE, **GOES_ON}, ("store", "trap")
     ),
-    Mutation("results that Kafka does not have are not found", "H", _set(Takeover, "_find_unconfirmed", _no_fence), GOES_ON, REDELIVERY),
+    Mutation("results that Kafka does not have are not found", "H", _set(Takeover, "_find_unconfirmed", _no_fence), COPIES, REDELIVERY),
     Mutation(
         "results are emitted whatever their serial",
         "H",
@@ -460,7 +460,11 @@ MUTATIONS: Sequence[Mutation] = (
         REDELIVERY,
     ),
     Mutation(
-        "the serial does not wait for what is being written", "H", _set(Unconfirmed, "release", _by_what_is_durable), CALLS, REDELIVERY
+        "the serial does not wait for what is being written",
+        "H",
+        _set(Unconfirmed, "release", _by_what_is_durable),
+        {**COPIES, "in_flight": 4},
+        ("redeliver", "worker"),
     ),
     Mutation(
         "what a redelivery has done counts as done before",
