@@ -131,7 +131,7 @@ class Invariants:
         if not self._stage.interleaves:
             return outputs
         partitions = {message: partition for (partition, _), (message, _) in self.published.items()}
-        return sorted(outputs, key=lambda output: partitions[output[0]])
+        return sorted(outputs, key=lambda output: partitions.get(output[0], -1))
 
     def judge(self) -> None:
         """Raises AssertionError where something is broken, and tells what happened before."""
