@@ -576,6 +576,8 @@ class SubscriberLoop(Listener):
         return batch
 
     def _part(self, owned: Owned, fence: Fence) -> Part | None:
+        if not owned.progress.releasable and not owned.unconfirmed.releasable:
+            return None
         redelivered, serial = owned.unconfirmed.release(self._leases.serial(fence.subscriber, fence.topic_id, fence.partition))
         released = owned.progress.release(surely=bool(redelivered))
         if released is None:

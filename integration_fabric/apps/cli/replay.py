@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from integration_fabric.apps.terminal import ERR, By, Json, Reason, answer, moment, rfc3339, table, tell
 from integration_fabric.runtime.clock import SystemClock
-from integration_fabric.runtime.redelivery import ENDS, Redelivery, RedeliveryProgress, RedeliveryState, Stretch
+from integration_fabric.runtime.redelivery import ENDS, FAILED, Redelivery, RedeliveryProgress, RedeliveryState, Stretch
 from integration_fabric.wiring import redeliveries
 from integration_fabric.wiring.settings import Settings, load
 
@@ -63,7 +63,7 @@ def backfill(  # noqa: PLR0913  one option each
         _follow(settings, number)
     (found,) = redeliveries.look(settings, number)
     answer(_document(found), as_json=as_json, show=lambda out: _show(out, found) if wait else None)
-    if wait and found.counts.get("failed"):
+    if wait and found.counts.get(FAILED):
         raise typer.Exit(1)
 
 
@@ -83,7 +83,7 @@ def list_(*, as_json: Json = False) -> None:
                 each.state.value,
                 f"{_share(each):.0%}",
                 each.counts.get("applied", 0),
-                each.counts.get("failed", 0),
+                each.counts.get(FAILED, 0),
                 each.redelivery.why,
                 each.redelivery.by,
                 each.redelivery.filed_at,
@@ -177,9 +177,9 @@ def _document(found: RedeliveryProgress) -> dict[str, Any]:
         "force": asked.force,
         "total": sum(stretch.end - stretch.first for stretch in found.stretches),
         "remaining": sum(stretch.end - stretch.position for stretch in found.stretches),
-        **{end: found.counts.get(end, 0) for end in ENDS if end != "failed"},
+        **{end: found.counts.get(end, 0) for end in ENDS if end != FAILED},
         "rate_per_s": None,
-        "failed_again": found.counts.get("failed", 0),
+        "failed_again": found.counts.get(FAILED, 0),
         "failures": [{"position": failure.position, "why": failure.why} for failure in found.failures],
         "by": asked.by,
         "why": asked.why,

@@ -90,31 +90,29 @@ class KafkaInquiry:
             partitions: Those that are asked about.
             committed: Whether what is behind the start of an open transaction is left out, or counted in.
         """
-        if not partitions:
-            return {}
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the library's
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        asked = {KafkaPartition(topic, partition): latest for topic, partition in partitions}
-        answers = self.client.list_offsets(asked, isolation_level=level, request_timeout=self._within_s)
-        try:
-            return {TopicPartition(p.topic, p.partition): answer.result(self._within_s).offset for p, answer in answers.items()}
-        except (KafkaException, FutureTimeoutError) as error:
-            raise Unreachable(f"ends of partitions: {error}") from error
+        return self._offsets(partitions, OffsetSpec.latest(), isolation_level=level)  # type: ignore[no-untyped-call]  # the library's
 
     def offsets_at(self, partitions: Sequence[TopicPartition], at: datetime | None) -> dict[TopicPartition, int]:
         """The offset of the first record of each partition that is not older than a moment; the first that is there where it is None.
 
         A partition whose records are all older has the end. Raises Unreachable.
         """
+        spec = OffsetSpec.earliest() if at is None else OffsetSpec.for_timestamp(int(at.timestamp() * 1000))  # type: ignore[no-untyped-call]
+        found = self._offsets(partitions, spec)
+        older = [partition for partition, offset in found.items() if offset < 0]
+        return {**found, **self.ends(older)}
+
+    def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec, **options: Any) -> dict[TopicPartition, int]:
         if not partitions:
             return {}
-        spec = OffsetSpec.earliest() if at is None else OffsetSpec.for_timestamp(int(at.timestamp() * 1000))  # type: ignore[no-untyped-call]
-        answers = self.client.list_offsets({KafkaPartition(*found): spec for found in partitions}, request_timeout=self._within_s)
+        answers = self.client.list_offsets(
+            {KafkaPartition(*found): spec for found in partitions}, request_timeout=self._within_s, **options
+        )
         try:
-            found = {TopicPartition(p.topic, p.partition): answer.result(self._within_s).offset for p, answer in answers.items()}
+            return {TopicPartition(p.topic, p.partition): answer.result(self._within_s).offset for p, answer in answers.items()}
         except (KafkaException, FutureTimeoutError) as error:
             raise Unreachable(f"offsets of partitions: {error}") from error
-        return found if all(offset >= 0 for offset in found.values()) else {**self.ends(partitions), **_known(found)}
 
     def held_up(self) -> list[TopicPartition]:
         """Partitions of which records cannot be read yet, as they stand behind the start of an open transaction. Raises Unreachable."""
@@ -135,7 +133,3 @@ class KafkaInquiry:
         except (KafkaException, FutureTimeoutError) as error:
             raise Unreachable(f"settings of the broker: {error}") from error
         return None if found is None else found.value
-
-
-def _known(offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-    return {partition: offset for partition, offset in offsets.items() if offset >= 0}
