@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from integration_fabric.runtime.activity import Settled
+from integration_fabric.runtime.ending import sleep_unless
 from integration_fabric.runtime.executor import Abandoned
 from integration_fabric.runtime.offsets import Progress
 from integration_fabric.runtime.ports import Clock, Fence, Stop
@@ -59,12 +60,6 @@ class Owned:
         """Wait in a lane; raises Abandoned as soon as the partition is to be handed over."""
         if self.leaving.is_set():
             raise Abandoned
-        sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
-        leaving = asyncio.ensure_future(self.leaving.wait())
-        try:
-            await asyncio.wait((sleeping, leaving), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            leaving.cancel()
+        await sleep_unless(self.leaving, self.clock, seconds)
         if self.leaving.is_set():
             raise Abandoned

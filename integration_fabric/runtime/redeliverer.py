@@ -10,6 +10,7 @@ from datetime import timedelta
 from integration_fabric.messages.errors import FabricError, Fenced
 from integration_fabric.runtime.activity import transition_of
 from integration_fabric.runtime.backing import Backing
+from integration_fabric.runtime.ending import sleep_unless
 from integration_fabric.runtime.executor import Abandoned, Result
 from integration_fabric.runtime.lanes import Lane, Lanes, Taken
 from integration_fabric.runtime.ownership import Owned
@@ -123,12 +124,7 @@ class Redeliverer:
             for owned in [owned for owned in self._owned.values() if owned.fence is not None and not owned.leaving.is_set()]:
                 await self._go_on(owned, self._store, self._retained)
             self._courses = {key: course for key, course in self._courses.items() if self._owned.get(key[0].partition) is key[0]}
-            sleeping, looking = asyncio.ensure_future(self._clock.sleep(LOOK_S)), asyncio.ensure_future(self._look.wait())
-            try:
-                await asyncio.wait((sleeping, looking), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                sleeping.cancel()
-                looking.cancel()
+            await sleep_unless(self._look, self._clock, LOOK_S)
 
     async def _go_on(self, owned: Owned, store: Redeliveries, retained: Retained) -> None:
         """With the first that has anything left of a partition."""
