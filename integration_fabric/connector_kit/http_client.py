@@ -12,6 +12,7 @@ import httpx
 
 from integration_fabric.connector_kit.http_connections import Connections
 from integration_fabric.delivery.deadline import before_sending
+from integration_fabric.delivery.withholding import before_writing
 from integration_fabric.messages.errors import BadCredential, FabricError, Throttled, Transient, Unavailable, UnknownOutcome, VendorDrift
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -20,12 +21,18 @@ READS = frozenset({"GET", "HEAD"})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 
 
-async def _in_time(_: httpx.Request) -> None:
+HARMLESS = "fabric.harmless"
+"""The extension of a request that says whether it changes nothing, where its method does not."""
+
+
+async def _may_be_sent(request: httpx.Request) -> None:
+    if not request.extensions.get(HARMLESS, request.method in READS):
+        before_writing(request.method, request.url.path, int(request.headers.get("content-length", 0)))
     before_sending()
 
 
-HOOKS: dict[str, list[Callable[..., Any]]] = {"request": [_in_time]}
-"""For every client of httpx that actions use: nothing is sent after the deadline of the intent, and each is counted."""
+HOOKS: dict[str, list[Callable[..., Any]]] = {"request": [_may_be_sent]}
+"""For every client of httpx that actions use: nothing is sent after the deadline of the intent, no write in a shadow; each is counted."""
 
 
 class Answer:
@@ -82,11 +89,12 @@ class HttpClient:
             Throttled: 429, with what Retry-After says.
             BadCredential: 401.
             VendorDrift: an answer that cannot be unpacked, or is too large.
+            Withheld: it would have changed something, in a shadow.
         """
         harmless = method.upper() in READS if reads is None else reads
         what = f"{self._system}: {method} {path}"
         try:
-            response = await self._client.request(method, path, **request)
+            response = await self._client.request(method, path, extensions={HARMLESS: harmless}, **request)
         except httpx.TransportError as error:
             raise failure_of_transport(error, what, harmless=harmless) from error
         except httpx.DecodingError as error:

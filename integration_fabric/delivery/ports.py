@@ -97,6 +97,14 @@ class EffectLog(Protocol):
         """Look up what is known of a message; None where nothing is. Writes nothing."""
         ...
 
+    async def recall(self, subscriber: str, message_ids: Sequence[str]) -> Mapping[str, Handled | None]:
+        """What became of some messages, whoever owns their partitions: for tools. Writes nothing.
+
+        Returns:
+            By message, those of which anything is known; None where it has begun and has no end yet.
+        """
+        ...
+
     async def renew(
         self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int, mark: float | None = None
     ) -> bool:

@@ -35,8 +35,10 @@ from integration_fabric.connector_kit.ports import Cursors, Receipts
 from integration_fabric.connector_kit.reception import Reception
 from integration_fabric.delivery.dead_letters import bury
 from integration_fabric.delivery.governor import Governors
+from integration_fabric.delivery.nothing_kept import NothingKept
 from integration_fabric.delivery.ports import EffectLog, SystemStates
 from integration_fabric.delivery.pruning import Prune, Pruner
+from integration_fabric.delivery.shadow import Shadow
 from integration_fabric.messages.ids import System
 from integration_fabric.operations.ports import TopicReader
 from integration_fabric.process_engine import subscriber as process_subscriber
@@ -109,10 +111,17 @@ class Fabric:
         found = [running for running in (*processes, *actions) if running.name in wanted]
         return [replace(running, policy=landscape.policy(self.settings, running.name, running.policy)) for running in found]
 
-    def _actions(self, system: OpenSystem) -> Sequence[Running]:
+    def _actions(self, system: OpenSystem, *, effects: EffectLog | None = None) -> Sequence[Running]:
         connector = system.vendor.connector
         gate = self.governors.by_system[system.name]
-        return connector.subscribers(system.name, system.client, effects=self.stores.effects, clock=self.clock, gate=gate)
+        return connector.subscribers(system.name, system.client, effects=effects or self.stores.effects, clock=self.clock, gate=gate)
+
+    def shadow(self, name: str) -> Shadow:
+        """What one subscriber of a system that is open would make of messages."""
+        actions = [running for system in self.systems.values() for running in self._actions(system, effects=NothingKept())]
+        (running,) = [running for running in actions if running.name == name]
+        policy = landscape.policy(self.settings, name, running.policy)
+        return Shadow(replace(running, policy=policy), self.codec, self.clock, self.stores.effects)
 
     def loop(self, running: Running, *, worker: str, watch: StormWatch | None = None) -> SubscriberLoop:
         """A loop for one subscriber; a new one each time that it is started, with the `watch` of the one before."""

@@ -302,6 +302,23 @@ async def test_what_a_redelivery_has_done_is_told_from_what_was_live(stores: Sto
     assert await stores.effects.look(FENCE, "m-1", HERE) == Remembered(HANDLED, same_record=True, redelivery=3)
 
 
+async def test_what_became_of_messages_is_told_whoever_owns_their_partitions(stores: Stores) -> None:
+    await stores.take()
+    for message_id in ("m-1", "refused", "open", "unknown"):
+        await claim(stores, message_id)
+    await settle(stores)
+    refused = Handled(OutcomeKind.APPLIED, detail="refused")
+    await stores.effects.settle(FENCE, "refused", HERE, refused, state=EffectState.REFUSED)
+    await stores.effects.give_up(FENCE, "unknown", HERE)
+    await stores.take(Fence(FENCE.subscriber, FENCE.topic_id, FENCE.partition, FENCE.epoch + 1), "worker-2")
+
+    found = await stores.effects.recall(FENCE.subscriber, ["m-1", "refused", "open", "unknown", "never seen"])
+
+    assert found == {"m-1": HANDLED, "refused": refused, "open": None, "unknown": None}
+    assert await stores.effects.recall("another", ["m-1"]) == {}
+    assert await stores.effects.recall(FENCE.subscriber, []) == {}
+
+
 async def test_subscribers_do_not_see_each_others_effects(stores: Stores) -> None:
     await stores.take()
     await claim(stores)

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from integration_fabric.apps.terminal import ERR, By, Json, Reason, answer, moment, rfc3339, table, tell
+from integration_fabric.apps.cli import shadows
+from integration_fabric.apps.terminal import ERR, By, Json, answer, moment, rfc3339, table, tell
 from integration_fabric.runtime.clock import SystemClock
 from integration_fabric.runtime.redelivery import ENDS, FAILED, Redelivery, RedeliveryProgress, RedeliveryState, Stretch
 from integration_fabric.wiring import redeliveries
@@ -26,8 +27,11 @@ ENDED = {RedeliveryState.DONE, RedeliveryState.CANCELLED}
 def backfill(  # noqa: PLR0913  one option each
     *,
     subscriber: Annotated[str, typer.Option("--subscriber", "-s", metavar="SUBSCRIBER", help="To whom, e.g. tryton.create-order.")],
-    reason: Reason,
     by: By,
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", help="Why; it is shown with the redelivery. Needed unless nothing is redelivered.", show_default=False),
+    ] = None,
     since: Annotated[
         str | None, typer.Option("--from", help="From this time on, or so long ago, e.g. 2h; else from the first message that is there.")
     ] = None,
@@ -36,6 +40,9 @@ def backfill(  # noqa: PLR0913  one option each
     force: Annotated[bool, typer.Option("--force", help="Apply again what was applied, as an effect of its own; asks first.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be redelivered.")] = False,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Only run the handler, here, and say what would differ from what was done; nothing is written.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it until it is over; Ctrl-C ends only the following.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -43,7 +50,14 @@ def backfill(  # noqa: PLR0913  one option each
 
     What was applied is not applied again: only what had no effect is handled (it was filtered, discarded, or could not be applied). With
     --force everything is.
+
+    With --shadow nothing is redelivered: the handler runs in this process, reads from its system as ever, and ends at the first
+    request that would change something. What it comes to is told beside what was done; the answer is 1 where that differs.
     """
+    if shadow and force:
+        raise typer.BadParameter("it handles every message anyway, and writes nothing", param_hint="--force with --shadow")
+    if reason is None and not dry_run and not shadow:
+        raise typer.BadParameter("say why; it is shown with the redelivery", param_hint="--reason")
     settings, now = load(), SystemClock().now()
     window = redeliveries.Window(
         moment(since, "--from", now=now) if since else None,
@@ -51,9 +65,13 @@ def backfill(  # noqa: PLR0913  one option each
         key.encode() if key is not None else None,
     )
     wanted = redeliveries.stretches(settings, subscriber, window)
+    if shadow and not dry_run:
+        shadows.go_through(settings, subscriber, wanted, key=window.key, as_json=as_json)
+        return
     if dry_run or not wanted:
         answer(_plan(subscriber, wanted), as_json=as_json, show=lambda out: _show_plan(out, subscriber, wanted))
         return
+    assert reason is not None, "it was asked for above"
     if force and not yes and not typer.confirm(f"{_covered(wanted)}: apply again what {subscriber} has applied of them?", err=True):
         tell("nothing is redelivered")
         raise typer.Exit(1)

@@ -142,6 +142,15 @@ class MemoryEffects(EffectLog):
 
         return await self._store.run(work)
 
+    async def recall(self, subscriber: str, message_ids: Sequence[str]) -> Mapping[str, Handled | None]:
+        """What became of some messages."""
+
+        def work() -> dict[str, Handled | None]:
+            found = {message_id: self._rows.get((subscriber, message_id)) for message_id in message_ids}
+            return {message_id: row.handled if row.state in _OVER else None for message_id, row in found.items() if row is not None}
+
+        return await self._store.run(work)
+
     async def renew(
         self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int, mark: float | None = None
     ) -> bool:

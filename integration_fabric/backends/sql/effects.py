@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -242,6 +242,15 @@ class SqlEffects(EffectLog):
             return None if row is None else _claim_of(row, wanted)
 
         wanted = _Wanted(fence, message_id, coordinates, 0.0)
+        return await self._database.run(work)
+
+    async def recall(self, subscriber: str, message_ids: Sequence[str]) -> Mapping[str, Handled | None]:
+        """What became of some messages."""
+
+        def work(connection: Connection) -> dict[str, Handled | None]:
+            rows = connection.execute(_FIND_ALL, {"of_subscriber": subscriber, "of_messages": list(message_ids)})
+            return {row.message_id: None if row.outputs is None else unpack(row.kind, row.detail or "", row.outputs) for row in rows}
+
         return await self._database.run(work)
 
     async def renew(

@@ -116,7 +116,7 @@ class StageEffects(EffectLog):
 
     def __init__(self, effects: EffectLog, *, clock: Clock, worker: str, destination: Destination) -> None:
         self._effects, self._clock, self._worker, self._destination = effects, clock, worker, destination
-        for name in ("look", "settle", "withdraw", "give_up", "prune"):
+        for name in ("look", "recall", "settle", "withdraw", "give_up", "prune"):
             setattr(self, name, getattr(effects, name))
 
     async def claim(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta) -> Claim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from role_jobs import Job
 
 from connectors.simulators.control import SimulatorControl
 from integration_fabric.delivery.strategies import Strategy
+from integration_fabric.delivery.withholding import Withheld, withholding_writes
 from integration_fabric.local import ports
 from integration_fabric.messages.base import Command
 from integration_fabric.messages.errors import BadCredential, Throttled, Transient, Unavailable, UnknownOutcome, VendorDrift
@@ -136,6 +138,23 @@ async def test_an_answer_that_does_not_parse_is_drift(job: Job, bench: Bench, bo
 
 
 # Nothing was done
+
+
+async def test_in_a_shadow_nothing_is_written(job: Job, bench: Bench) -> None:
+    """Before it is done, the first write is as far as it comes; afterwards it finds what is there, or would set it again."""
+    command = await job.make(bench)
+    before = await writes_so_far(bench)
+    with withholding_writes(), pytest.raises(Withheld):
+        await bench.call(command)
+    await nothing_done(job, bench, command, before)
+
+    reply = await bench.call(command)
+    done = await writes_so_far(bench)
+    with suppress(Withheld), withholding_writes():
+        again = await bench.call(command)
+        assert again.model_copy(update={"aggregate_version": 0}) == reply.model_copy(update={"aggregate_version": 0})
+    assert await job.effects(bench, command) == 1
+    assert await writes_so_far(bench) == done
 
 
 async def nothing_done(job: Job, bench: Bench, command: Command, before: int) -> None:

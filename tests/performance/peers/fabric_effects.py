@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -12,14 +12,11 @@ from typing import Protocol
 from integration_fabric.backends.sql.effects import SqlEffects
 from integration_fabric.connector_kit.actions import action
 from integration_fabric.connector_kit.http_client import HttpClient, http_client
-from integration_fabric.delivery.ports import PRUNED_AT_ONCE, Claim, EffectLog, EffectState, Fresh, Link
+from integration_fabric.delivery.nothing_kept import NothingKept
 from integration_fabric.delivery.strategies import Strategy
-from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.ids import System
 from integration_fabric.runtime.clock import SystemClock
 from integration_fabric.runtime.context import Context
-from integration_fabric.runtime.ports import Fence
-from integration_fabric.runtime.subscriber import Handled
 from tests.performance.contest import Stopwatch, Task
 from tests.performance.invoices import BookInvoice, InvoiceBooked
 from tests.performance.peers.fabric_worker import handle_with, open_store
@@ -74,47 +71,10 @@ async def find(_: BookInvoice, __: Context[Outside]) -> InvoiceBooked | None:
     return None
 
 
-class NoLog(EffectLog):
-    """The effect log, off: every message is new, and nothing is written."""
-
-    async def claim(self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta) -> Claim:
-        return Fresh(0)
-
-    async def look(self, fence: Fence, message_id: str, coordinates: Coordinates) -> None:
-        return None
-
-    async def renew(
-        self, fence: Fence, message_id: str, coordinates: Coordinates, *, within: timedelta, generation: int, mark: float | None = None
-    ) -> bool:
-        return True
-
-    async def settle(
-        self,
-        fence: Fence,
-        message_id: str,
-        coordinates: Coordinates,
-        handled: Handled,
-        *,
-        state: EffectState,
-        links: Sequence[Link] = (),
-        redelivery: int | None = None,
-    ) -> bool:
-        return True
-
-    async def withdraw(self, fence: Fence, message_id: str, coordinates: Coordinates) -> None:
-        pass
-
-    async def give_up(self, fence: Fence, message_id: str, coordinates: Coordinates, *, mark: float | None = None) -> bool:
-        return True
-
-    async def prune(self, fence: Fence, *, below: int, older_than: timedelta, limit: int = PRUNED_AT_ONCE) -> int:
-        return 0
-
-
 async def effect(task: Task) -> None:
     async with open_store(task) as database, outside_of(task) as outside:
         book.policy = replace(book.policy, in_flight=task.in_flight)
-        effects = SqlEffects(database) if task.store else NoLog()
+        effects = SqlEffects(database) if task.store else NothingKept()
         running = book.bind(System(task.name), outside, effects=effects, clock=SystemClock())
         await handle_with(task, running, outside.watch, database)
 

@@ -11,6 +11,7 @@ from http_server import HANG, HANG_UP, Vendor, answer, serving
 
 from integration_fabric.connector_kit import http_client as client_module
 from integration_fabric.connector_kit.http_client import HttpClient, http_client
+from integration_fabric.delivery.withholding import Withheld, withholding_writes
 from integration_fabric.messages.errors import BadCredential, FabricError, Throttled, Transient, Unavailable, UnknownOutcome, VendorDrift
 
 WITHIN = timedelta(seconds=0.5)
@@ -67,6 +68,24 @@ async def test_a_write_that_changes_nothing_may_be_said_to_be_a_read(vendor: Ven
     vendor.answers = [HANG_UP, HANG_UP]
     assert type(await failure(client, "POST", reads=True)) is Unavailable
     assert type(await failure(client, "GET", reads=False)) is UnknownOutcome
+
+
+async def test_in_a_shadow_no_write_is_sent_and_reads_are(vendor: Vendor, client: HttpClient) -> None:
+    vendor.answers = [answer("200 OK"), answer("200 OK"), answer("200 OK")]
+    with withholding_writes():
+        for method, reads in (("POST", None), ("PUT", False), ("GET", False)):
+            with pytest.raises(Withheld, match=f"{method} /v1/things") as raised:
+                await client.call(method, "/v1/things?key=secret", reads=reads, content=b"12345")
+            assert raised.value.size_bytes == 5
+        assert vendor.requests == []
+        await client.call("GET", "/v1/things")
+        await client.call("POST", "/v1/search", reads=True)
+    await client.call("POST", "/v1/things")
+    assert [(method, path) for method, path, _ in vendor.requests] == [
+        ("GET", "/v1/things"),
+        ("POST", "/v1/search"),
+        ("POST", "/v1/things"),
+    ]
 
 
 async def test_a_connection_that_the_system_closed_meanwhile_leaves_a_write_unknown(vendor: Vendor, client: HttpClient) -> None:
