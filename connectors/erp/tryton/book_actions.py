@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from connectors.erp.tryton.actions import TIMEOUT, WRITERS
 from connectors.erp.tryton.book_records import Invoice, Statement, StatementState
 from connectors.erp.tryton.book_translate import (
@@ -11,6 +13,7 @@ from connectors.erp.tryton.book_translate import (
     invoice_cancelled,
     is_booked,
     is_cancelled,
+    journal_problem,
     mismatch,
     new_invoice,
     new_payment,
@@ -29,6 +32,7 @@ from connectors.erp.tryton.failures import judged
 from connectors.erp.tryton.rest import TrytonRefused
 from integration_fabric.connector_kit.actions import action
 from integration_fabric.delivery.strategies import Strategy
+from integration_fabric.messages.errors import BadCredential
 from integration_fabric.messages.invoices import InvoicePosted, PostingRejected, PostInvoice
 from integration_fabric.messages.payments import ApplyPayment, PaymentApplied
 from integration_fabric.messages.problems import Problem
@@ -59,6 +63,9 @@ async def post_invoice(command: PostInvoice, call: Context[TrytonErp]) -> Invoic
         except TrytonRefused as refused:
             # Something has changed since it was read; where nothing has, Tryton's words are all there is to say.
             problems = posting_problems(command, await _books(command, erp)) or (posting_refused(command, refused.message),)
+        except BadCredential:
+            if not (problems := await _closed_journals(command.legal_entity, command.issued_on, "issued_on", erp)):
+                raise
     await _discard_draft(command, erp)
     return posting_rejected(command, problems, call.now)
 
@@ -99,6 +106,14 @@ async def _books(command: PostInvoice, erp: TrytonErp) -> Books:
     )
 
 
+async def _closed_journals(legal_entity: str, day: date, field: str, erp: TrytonErp) -> tuple[Problem, ...]:
+    """What Tryton may have meant by 403: it says so of a right that is missing, and of a journal that is closed for a period."""
+    company = (await judged(erp.companies())).get(legal_entity)
+    period = await judged(erp.periods.find(company.id, day)) if company else None
+    journals = await judged(erp.periods.closed_journals(period)) if period else {}
+    return (journal_problem(legal_entity, period, journals.values(), field),) if period and journals else ()
+
+
 # Payments
 
 
@@ -123,6 +138,9 @@ async def apply_payment(command: ApplyPayment, call: Context[TrytonErp]) -> Paym
             await _discard_payment(command, erp)
             invoice = await judged(erp.invoices.find(command.invoice_id))
             problems = await _payment_problems(command, invoice, erp) or (payment_refused(command, refused.message),)
+        except BadCredential:
+            if not (problems := await _closed_journals(command.legal_entity, paid_on(command), "paid_at", erp)):
+                raise
     await _discard_payment(command, erp)
     return payment_rejected(command, problems, call.now)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -94,6 +94,13 @@ def _period_problems(legal_entity: str, day: date, period: Period | None, field:
         hint = f"period {period.name} is {period.state}: reopen it, or correct the date"
         identity = period_id(legal_entity, period.name)
         yield Problem(entity="accounting-period", id=identity, field=field, code="period-closed", hint=hint)
+
+
+def journal_problem(legal_entity: str, period: Period, journals: Collection[str], field: str) -> Problem:
+    """A period is open, and journals that were closed with it are not."""
+    names = ", ".join(sorted(journals))
+    hint = f"period {period.name} is open, but not for the journal {names}: reopen that for the period, too"
+    return Problem(entity="accounting-period", id=period_id(legal_entity, period.name), field=field, code="period-closed", hint=hint)
 
 
 def _line_problems(line: InvoiceLine, where: str, known: Books) -> Iterator[Problem]:

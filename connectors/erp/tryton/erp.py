@@ -15,7 +15,7 @@ from connectors.erp.tryton.invoices import Invoices
 from connectors.erp.tryton.payments import Payments
 from connectors.erp.tryton.periods import PERIOD, Periods
 from connectors.erp.tryton.records import Changes
-from connectors.erp.tryton.rest import TrytonRefused
+from connectors.erp.tryton.rest import Row, TrytonRefused
 from integration_fabric.connector_kit.http_client import HOOKS
 from integration_fabric.connector_kit.http_connections import Connections
 
@@ -46,13 +46,20 @@ class TrytonErp(Tryton):
         return await self._turned(legal_entity, day, "close", is_open=False)
 
     async def open_period(self, legal_entity: str, day: date) -> Period:
-        """Reopen the period that a date falls into; nothing where it is open. Raises as `close_period`."""
-        return await self._turned(legal_entity, day, "reopen", is_open=True)
+        """Reopen the period that a date falls into, and the journals that were closed with it. Raises as `close_period`."""
+        period = await self._turned(legal_entity, day, "reopen", is_open=True)
+        await self.periods.reopen_journals(period)
+        return period
 
     async def changed_periods(self, since: datetime | None) -> Changes[Period]:
-        """As `changed_taxes`, for accounting periods."""
+        """As `changed_taxes`, for accounting periods; one has changed, too, where a journal was closed or reopened for it."""
         page = await self._changed("account.period", since, PERIOD)
-        return self._changes([Period.of(row) for row in page.rows], page, since)
+        journals: dict[int, list[Row]] = {}
+        for row in (await self._changed("account.journal.period", since, ("period", "create_date", "write_date"))).rows:
+            journals.setdefault(row["period"], []).append(row)
+        others = await self._rest.among("account.period", journals.keys() - {row["id"] for row in page.rows}, by="id", fields=PERIOD)
+        rows = [{**row, "journals": journals.get(row["id"], [])} for row in (*page.rows, *others)]
+        return self._changes([Period.of(row) for row in rows], page, since)
 
     async def changed_accounts(self, since: datetime | None) -> Changes[Account]:
         """As `changed_taxes`, for accounts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -23,6 +24,20 @@ class Periods:
         domain = [["company", "=", company], ["start_date", "<=", day], ["end_date", ">=", day], ["type", "=", "standard"]]
         page = await self.rest.search("account.period", domain, PERIOD)
         return Period.of(page.rows[0]) if page.rows else None
+
+    async def closed_journals(self, period: Period) -> Mapping[int, str]:
+        """Journals that take nothing in a period though it may be open, by the id of that part of theirs, with their names.
+
+        They close with it, and are not reopened with it.
+        """
+        domain = [["period", "=", period.id], ["state", "=", "closed"]]
+        page = await self.rest.search("account.journal.period", domain, ["journal.name"])
+        return {row["id"]: row["journal"]["name"] for row in page.rows}
+
+    async def reopen_journals(self, period: Period) -> None:
+        """Press `reopen` of each that is closed."""
+        for identity in await self.closed_journals(period):
+            await self.rest.press("account.journal.period", identity, button="reopen", fields=["state"], company=period.company)
 
     async def press(self, period: Period, button: str) -> Period:
         """Press `close` or `reopen`; raises TrytonRefused where its state does not allow it."""

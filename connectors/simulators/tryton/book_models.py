@@ -82,6 +82,14 @@ _CHART: Mapping[str, Model] = {
         },
         (("start_date", "DESC"), ("id", "DESC")),
     ),
+    "account.journal.period": Model(
+        "Journal - Period",
+        {
+            "journal": to_one("Journal", "account.journal", required=True),
+            "period": to_one("Period", "account.period", required=True),
+            "state": Field("State", default="open", guarded=True),
+        },
+    ),
 }
 
 _INVOICES: Mapping[str, Model] = {

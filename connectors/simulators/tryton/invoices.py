@@ -11,7 +11,7 @@ from connectors.simulators.exchange import JsonObject
 from connectors.simulators.store import Record
 from connectors.simulators.tryton.book_values import INVOICE, LINE, TAX, line_amount, parts, reconciled_on, taxed, to_pay, untaxed
 from connectors.simulators.tryton.errors import forbidden, refused
-from connectors.simulators.tryton.periods import open_period
+from connectors.simulators.tryton.periods import check_journal, open_period
 from connectors.simulators.tryton.reader import Reader
 from connectors.simulators.tryton.writer import Writer
 
@@ -67,6 +67,7 @@ def settle(reader: Reader, invoice_id: int) -> None:
 
 def add_move(reader: Reader, period: JsonObject, *, company: int, journal: int, on: date, origin: str, lines: Sequence[JsonObject]) -> int:
     """Draft entries in the books."""
+    check_journal(reader, period, journal)
     writer = Writer(reader.store, {})
     move = {"company": company, "journal": journal, "date": on.isoformat(), "period": period["id"], "origin": origin}
     move_id: int = writer.put("account.move", move)["id"]

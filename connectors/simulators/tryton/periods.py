@@ -11,7 +11,7 @@ from connectors.simulators.tryton.errors import forbidden, refused
 from connectors.simulators.tryton.reader import Reader
 from connectors.simulators.tryton.writer import Writer
 
-PERIOD, YEAR = "account.period", "account.fiscalyear"
+PERIOD, YEAR, JOURNAL = "account.period", "account.fiscalyear", "account.journal.period"
 
 _BUTTONS: Mapping[str, tuple[frozenset[str], str]] = {
     "close": (frozenset({"open"}), "closed"),
@@ -29,7 +29,25 @@ def press(reader: Reader, record: Record, button: str, _context: Mapping[str, ob
         raise refused(f'You can not call "{button}" on "{record.body["name"]}" of "Account Period".')
     if button == "close":
         _check_posted(reader, record.body)
+        for journal in reader.find(JOURNAL, [["period", "=", record.body["id"]]]):
+            Writer(reader.store, {}).replace(journal, {"state": "closed"})
     return Writer(reader.store, {}).replace(record, {"state": leads_to})
+
+
+def press_journal(reader: Reader, record: Record, button: str, _context: Mapping[str, object]) -> JsonObject:
+    """Press a button on the part of a journal that is a period's: it closes with the period, and is not reopened with it."""
+    if button not in {"close", "reopen"}:
+        raise forbidden()
+    return Writer(reader.store, {}).replace(record, {"state": "closed" if button == "close" else "open"})
+
+
+def check_journal(reader: Reader, period: JsonObject, journal: int) -> None:
+    """Whether a journal takes entries in a period; what was never used is made. Raises RefusedError: 403, as for a missing right."""
+    found = reader.find(JOURNAL, [["period", "=", period["id"]], ["journal", "=", journal]], limit=1)
+    if not found:
+        Writer(reader.store, {}).put(JOURNAL, {"period": period["id"], "journal": journal})
+    elif found[0].body["state"] == "closed":
+        raise forbidden()
 
 
 def open_period(reader: Reader, company: int, day: date) -> JsonObject:

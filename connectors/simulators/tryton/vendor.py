@@ -36,6 +36,7 @@ _LIVES: Mapping[str, _Life] = {
     "account.invoice": _Life(invoices.press, invoices.delete),
     "account.statement": _Life(statements.press, statements.delete),
     "account.period": _Life(periods.press),
+    "account.journal.period": _Life(periods.press_journal),
 }
 
 

@@ -278,6 +278,29 @@ async def test_a_closed_period_holds_invoices_up_and_its_opening_lets_them_throu
     assert isinstance(await erp.call(command), InvoicePosted)
 
 
+async def test_a_journal_that_stays_closed_when_its_period_is_reopened_is_named(erp: Bench) -> None:
+    """Tryton answers as if a right were missing: without looking further every call of the ERP would stop."""
+    first = await post_invoice(erp, issued_on=CLOSING, due_on=CLOSING)
+    assert isinstance(await erp.call(first), InvoicePosted)
+    period = await erp.client.close_period(NO, CLOSING)
+    await erp.client.periods.press(period, "reopen")
+    command = await post_invoice(erp, issued_on=CLOSING, due_on=CLOSING)
+    source = TrytonChanges(erp.client)
+    cursor = (await source.read(None)).cursor
+    try:
+        refused = await erp.call(command)
+    finally:
+        await erp.client.open_period(NO, CLOSING)
+
+    assert isinstance(refused, PostingRejected)
+    assert codes(refused) == [("accounting-period", f"NO/{period.name}", "period-closed")]
+    assert "not for the journal" in refused.problems[0].hint
+    assert await erp.reader.invoices([command.invoice_id]) == {command.invoice_id: []}
+    changed = [event.body for event in (await source.read(cursor)).events if event.body.key == f"NO/{period.name}"]
+    assert [isinstance(body, AccountingPeriodChanged) and body.is_open for body in changed][-1:] == [True], "what waits goes on"
+    assert isinstance(await erp.call(command), InvoicePosted)
+
+
 async def test_a_period_that_closes_between_draft_and_posting_leaves_nothing(erp: Bench) -> None:
     command = await post_invoice(erp, issued_on=CLOSING, due_on=CLOSING)
     await leave_draft(erp, command)

@@ -41,6 +41,23 @@ async def test_a_payment_into_a_closed_period_is_refused_and_leaves_nothing(erp:
     assert isinstance(await erp.call(command), PaymentApplied)
 
 
+async def test_a_payment_into_a_journal_that_stayed_closed_is_refused_and_leaves_nothing(erp: Bench) -> None:
+    day = datetime.combine(CLOSING, NOW().timetz())
+    assert isinstance(await erp.call(payment_of(await posted_invoice(erp), paid_at=day)), PaymentApplied)
+    command = payment_of(await posted_invoice(erp), paid_at=day)
+    period = await erp.client.close_period(NO, CLOSING)
+    await erp.client.periods.press(period, "reopen")
+    try:
+        reply = await erp.call(command)
+    finally:
+        await erp.client.open_period(NO, CLOSING)
+
+    assert isinstance(reply, PostingRejected)
+    assert codes(reply) == [("accounting-period", f"NO/{period.name}", "period-closed")]
+    assert await erp.client.payments.find(command.payment_id) is None
+    assert isinstance(await erp.call(command), PaymentApplied)
+
+
 async def test_a_payment_pays_the_invoice(erp: Bench) -> None:
     command = await apply_payment(erp)
 
