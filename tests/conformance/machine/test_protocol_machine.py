@@ -50,5 +50,6 @@ def test_whatever_happens_the_invariants_hold(codec: Codec) -> None:
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: f"{mutation.rule}: {mutation.name}")
 def test_a_rule_that_is_switched_off_is_noticed(codec: Codec, mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
     mutation.patch(monkeypatch)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError) as noticed:
         search(lambda: ProtocolMachine(codec, mutation.world, mutation.focus), MUTANT_EXAMPLES)
+    assert not isinstance(noticed.value.__cause__, (TypeError, AttributeError)), "the mutation does not fit what it changes any more"
