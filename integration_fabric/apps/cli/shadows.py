@@ -79,7 +79,8 @@ def _show(out: Console, subscriber: str, report: Report) -> None:
         out.print(f"Nothing that {subscriber} reads stands there for that time and key.")
         return
     rows = [(f"{report.counts[verdict]:,}", meaning) for verdict, meaning in MEANINGS.items() if report.counts[verdict]]
-    out.print(table(f"{subscriber}: {report.counts.total():,} messages, nothing was written", ("messages", ""), rows, right=("messages",)))
+    out.print(f"{subscriber}: {report.counts.total():,} messages, nothing was written")
+    out.print(table(None, ("messages", ""), rows, right=("messages",)))
     if not report.unlike:
         return
     listed = [(str(found.coordinates), _key(found), found.verdict.value, found.was, _now(found)) for found in report.unlike[:SHOWN]]
