@@ -97,6 +97,11 @@ def rfc3339(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z") if at else None
 
 
+def key_text(key: bytes | None) -> str | None:
+    """A record's key for people and documents."""
+    return None if key is None else key.decode("utf-8", "replace")
+
+
 def tell(line: str) -> None:
     """Say on standard error what is being done."""
     ERR.print(f"[dim]·[/] {line}")

@@ -19,6 +19,7 @@ from integration_fabric.messages.base import Message
 from integration_fabric.messages.catalogue import BY_TOPIC
 from integration_fabric.messages.envelope import Coordinates
 from integration_fabric.messages.errors import BadCredential, Unavailable, Undecodable
+from integration_fabric.runtime.envelopes import learn_and_decode
 from integration_fabric.runtime.executor import DeadLetter, Executor
 from integration_fabric.runtime.outcomes import OutcomeKind
 from integration_fabric.runtime.ports import Clock, Codec, Fence
@@ -203,11 +204,8 @@ class Shadow:
         kind = BY_TOPIC.get(output.topic) if output is not None else None
         if output is None or kind is None or output.value is None:
             return None
-        unknown = self.codec.unknown_schema(output.value)
-        if unknown is not None:
-            self.codec.learn(unknown)
         try:
-            return self.codec.decode(output.value, kind)
+            return learn_and_decode(output.value, kind, self.codec)
         except Undecodable:
             return None
 

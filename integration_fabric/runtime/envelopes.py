@@ -27,6 +27,14 @@ def message_id_of(record: Record, headers: Mapping[str, str]) -> MessageId:
     return MessageId(found) if found else deterministic_id("record", record.topic, str(record.partition), str(record.offset))
 
 
+def learn_and_decode(value: bytes, kind: type[Message], codec: Codec) -> Message:
+    """Decode a body whose schema may never have been met here: for tools, as it blocks on the registry then. Raises Undecodable."""
+    unknown = codec.unknown_schema(value)
+    if unknown is not None:
+        codec.learn(unknown)
+    return codec.decode(value, kind)
+
+
 def read_envelope(record: Record, codec: Codec, kinds: Mapping[str, type[Message]]) -> Envelope:
     """Decode one record. Raises Undecodable."""
     kind = kinds.get(record.topic)

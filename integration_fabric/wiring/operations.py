@@ -29,6 +29,7 @@ from integration_fabric.operations.journey import Journey, trace
 from integration_fabric.operations.ports import TopicReader
 from integration_fabric.process_engine.ports import InstanceRow, Instances
 from integration_fabric.runtime.clock import SystemClock
+from integration_fabric.runtime.envelopes import learn_and_decode
 from integration_fabric.runtime.ports import Codec
 from integration_fabric.runtime.records import TopicPartition
 from integration_fabric.runtime.steering import Order
@@ -99,7 +100,7 @@ def decode_body(settings: Settings, dead: DeadLetterView) -> Any:
     if kind is None or dead.value is None:
         return None
     try:
-        return _decode(_codec(settings), dead.value, kind).model_dump(mode="json")
+        return learn_and_decode(dead.value, kind, _codec(settings)).model_dump(mode="json")
     except Undecodable:
         return None
 
@@ -210,18 +211,11 @@ def messages(reader: TopicReader, codec: Codec, kind: type[M], *, whole: bool = 
         if record.value is None:
             continue
         try:
-            found = _decode(codec, record.value, kind)
+            found = learn_and_decode(record.value, kind, codec)
         except Undecodable:
             continue
         if isinstance(found, kind):
             yield found
-
-
-def _decode(codec: Codec, value: bytes, kind: type[Message]) -> Message:
-    unknown = codec.unknown_schema(value)
-    if unknown is not None:
-        codec.learn(unknown)
-    return codec.decode(value, kind)
 
 
 def _codec(settings: Settings) -> Codec:

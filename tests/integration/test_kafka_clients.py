@@ -209,7 +209,7 @@ async def test_a_broker_that_is_away_is_unavailable_in_bounded_time(
     with pytest.raises(Unavailable, match=r"erp\.order-booked\.v1: not acknowledged"):
         await publisher.publish(envelopes(10, run=run))
     await publisher.close()
-    assert time.monotonic() - began_s < 30
+    assert time.monotonic() - began_s < 10
     assert capfd.readouterr().err == ""
 
 
@@ -222,7 +222,7 @@ async def test_closing_is_bounded_and_tells_who_waits(
     await asyncio.sleep(0)
     began_s = time.monotonic()
     await publisher.close()
-    assert time.monotonic() - began_s < 30
+    assert time.monotonic() - began_s < 5
     with pytest.raises(Unavailable):
         await waiting
 
@@ -290,7 +290,7 @@ def test_a_broker_that_is_away_is_told_with_the_setting(away: dict[str, Any], ca
         Unreachable, match=r"FABRIC_KAFKA__BOOTSTRAP: no Kafka broker answered at 127\.0\.0\.1:\d+ within 0\.5 s \(.*refused.*\)"
     ):
         KafkaAdmin(away).reach(within=timedelta(seconds=0.5))
-    assert time.monotonic() - began_s < 30
+    assert time.monotonic() - began_s < 3
     assert capfd.readouterr().err == ""
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.panel import Panel
 
-from integration_fabric.apps.terminal import Json, answer, rfc3339, table
+from integration_fabric.apps.terminal import Json, answer, key_text, rfc3339, table
 from integration_fabric.delivery.dead_letters import DeadLetterView
 from integration_fabric.wiring.operations import decode_body, owner_of, read_dead_letters
 from integration_fabric.wiring.settings import load
@@ -30,7 +30,7 @@ def list_(
         for item in read_dead_letters(load())
         if (subscriber is None or item.subscriber == subscriber) and (code is None or item.code == code)
     ]
-    rows = [(item.id, item.subscriber, _taken_from(item), _text(item.key), item.failure, item.code, item.message) for item in found]
+    rows = [(item.id, item.subscriber, _taken_from(item), key_text(item.key), item.failure, item.code, item.message) for item in found]
 
     def show(out: Console) -> None:
         if not found:
@@ -64,7 +64,7 @@ def _document(item: DeadLetterView) -> dict[str, Any]:
         "topic": item.position.topic or None,
         "partition": item.position.partition if item.position.topic else None,
         "offset": item.position.offset if item.position.topic else None,
-        "key": _text(item.key),
+        "key": key_text(item.key),
         "class": item.failure,
         "code": item.code,
         "message": item.message,
@@ -83,7 +83,7 @@ def _show(out: Console, item: DeadLetterView, body: Any) -> None:
         "subscriber": item.subscriber,
         "message": f"{item.message_type or 'unreadable'}  {item.message_id}",
         "taken from": _taken_from(item),
-        "key": _text(item.key),
+        "key": key_text(item.key),
         "class": f"{item.failure} ({item.code})",
         "why": item.message,
         "owner": owner_of(item),
@@ -112,7 +112,3 @@ def _json_of(value: bytes | None) -> str | None:
         return None if value is None else json.dumps(json.loads(value), indent=2, ensure_ascii=False)
     except ValueError:
         return None
-
-
-def _text(key: bytes | None) -> str | None:
-    return None if key is None else key.decode("utf-8", "replace")

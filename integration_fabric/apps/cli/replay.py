@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from integration_fabric.apps.cli import shadows
-from integration_fabric.apps.terminal import ERR, By, Json, answer, moment, rfc3339, table, tell
+from integration_fabric.apps.terminal import ERR, By, Json, answer, key_text, moment, rfc3339, table, tell
 from integration_fabric.runtime.clock import SystemClock
 from integration_fabric.runtime.redelivery import ENDS, FAILED, Redelivery, RedeliveryProgress, RedeliveryState, Stretch
 from integration_fabric.wiring import redeliveries
@@ -187,7 +187,7 @@ def _stretch(stretch: Stretch) -> dict[str, Any]:
 
 def _document(found: RedeliveryProgress) -> dict[str, Any]:
     asked = found.redelivery
-    key = asked.key.decode("utf-8", "replace") if asked.key is not None else None
+    key = key_text(asked.key)
     return {
         "id": asked.number,
         "state": found.state.value,
@@ -211,7 +211,7 @@ def _show(out: Console, found: RedeliveryProgress) -> None:
         "subscriber": asked.subscriber,
         "state": found.state.value,
         "through": f"{_share(found):.0%} of {_covered(found.stretches)}",
-        "key": asked.key.decode("utf-8", "replace") if asked.key is not None else None,
+        "key": key_text(asked.key),
         "force": "yes: what was applied is applied again" if asked.force else "no: what was applied stays as it is",
         "why": f"{asked.why} ({asked.by}, {rfc3339(asked.filed_at)})",
         **{end: found.counts[end] for end in ENDS if found.counts.get(end)},

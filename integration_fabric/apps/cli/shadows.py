@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from integration_fabric.apps.terminal import ERR, answer, table
+from integration_fabric.apps.terminal import ERR, answer, key_text, table
 from integration_fabric.delivery.shadow import Shadowed, Verdict
 from integration_fabric.runtime.redelivery import Stretch
 from integration_fabric.wiring import shadow
@@ -66,7 +66,7 @@ def _document(subscriber: str, report: Report) -> dict[str, Any]:
 def _of(found: Shadowed) -> dict[str, Any]:
     return {
         "position": str(found.coordinates),
-        "key": _key(found),
+        "key": key_text(found.key),
         "verdict": found.verdict.value,
         "was": found.was,
         "now": found.now,
@@ -83,16 +83,12 @@ def _show(out: Console, subscriber: str, report: Report) -> None:
     out.print(table(None, ("messages", ""), rows, right=("messages",)))
     if not report.unlike:
         return
-    listed = [(str(found.coordinates), _key(found), found.verdict.value, found.was, _now(found)) for found in report.unlike[:SHOWN]]
+    listed = [(str(found.coordinates), key_text(found.key), found.verdict.value, found.was, _now(found)) for found in report.unlike[:SHOWN]]
     out.print()
     out.print(table(None, ("position", "key", "", "was", "would be"), listed))
     more = report.counts.total() - report.counts[Verdict.SAME] - len(listed)
     if more:
         out.print(f"and {more:,} more; --json has up to {shadow.LISTED:,}")
-
-
-def _key(found: Shadowed) -> str | None:
-    return found.key.decode("utf-8", "replace") if found.key is not None else None
 
 
 def _now(found: Shadowed) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from integration_fabric.apps.terminal import By, Json, Reason, answer, rfc3339, table, tell
+from integration_fabric.apps.terminal import By, Json, Reason, answer, key_text, rfc3339, table, tell
 from integration_fabric.runtime.records import TopicPartition
 from integration_fabric.runtime.steering import Order, OrderKind
 from integration_fabric.wiring.operations import give_order, lift_orders, read_orders
@@ -34,7 +34,7 @@ def _document(order: Order) -> dict[str, Any]:
         "order": order.kind.value,
         "topic": order.partition.topic if order.partition else None,
         "partition": order.partition.partition if order.partition else None,
-        "key": order.key.decode("utf-8", "replace") if order.key is not None else None,
+        "key": key_text(order.key),
         "until": order.until,
         "by": order.by,
         "why": order.why,
