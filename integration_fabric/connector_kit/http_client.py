@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from integration_fabric.connector_kit.http_connections import Connections
-from integration_fabric.delivery.deadline import before_sending, refuse_if_late
+from integration_fabric.delivery.deadline import before_sending
 from integration_fabric.delivery.withholding import before_writing
 from integration_fabric.messages.errors import BadCredential, FabricError, Throttled, Transient, Unavailable, UnknownOutcome, VendorDrift
 
@@ -21,7 +21,6 @@ READS = frozenset({"GET", "HEAD"})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 
 
-_WRITES = ("send_request_headers.started", "send_request_body.started")
 HARMLESS = "fabric.harmless"
 """The extension of a request that says whether it changes nothing, where its method does not."""
 
@@ -30,13 +29,6 @@ async def _may_be_sent(request: httpx.Request) -> None:
     if not request.extensions.get(HARMLESS, request.method in READS):
         before_writing(request.method, request.url.path, int(request.headers.get("content-length", 0)))
     before_sending()
-    request.extensions["trace"] = _is_in_time_still
-
-
-async def _is_in_time_still(event: str, _: dict[str, Any]) -> None:
-    """Asked by httpcore: once more before it writes, as a connection may have been waited for, and the process may have stood still."""
-    if event.endswith(_WRITES):
-        refuse_if_late()
 
 
 HOOKS: dict[str, list[Callable[..., Any]]] = {"request": [_may_be_sent]}

@@ -10,9 +10,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
+import httpcore
 import httpx
 
-ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+from integration_fabric.connector_kit.http_sockets import Sockets
+
+KEPT_S = 5.0
+"""How long a connection that nobody uses is kept, as with httpx."""
 
 
 class Connections(httpx.AsyncBaseTransport):
@@ -58,7 +62,11 @@ class Connections(httpx.AsyncBaseTransport):
             raise httpx.PoolTimeout("every connection is in use", request=request) from None
         if self._idle:
             return self._idle.pop()
-        made = httpx.AsyncHTTPTransport(verify=self._tls, limits=ONE, trust_env=False)
+        made = httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False)
+        # httpx has no word for the sockets of its pool, httpcore has
+        made._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
+            ssl_context=self._tls, max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEPT_S, network_backend=Sockets()
+        )
         self._all.add(made)
         return made
 
