@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohappyeyeballs
 import httpcore
-from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
+from anyio import BrokenResourceError, EndOfStream
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute, TLSStream
 
@@ -24,7 +24,6 @@ from integration_fabric.delivery.deadline import refuse_if_late
 
 NEXT_ADDRESS_AFTER_S = 0.25
 """A host that has several addresses is tried at the next one after that (RFC 8305, 5)."""
-_BROKEN = (OSError, BrokenResourceError, ClosedResourceError, ssl.SSLError)
 Option = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 
@@ -49,10 +48,6 @@ class Sockets(httpcore.AsyncNetworkBackend):
         for option in socket_options or ():
             opened.setsockopt(*option)
         return Stream(plain := Plain(opened), plain)
-
-    async def sleep(self, seconds: float) -> None:
-        """Between attempts at a connection."""
-        await asyncio.sleep(seconds)
 
 
 class Plain(ByteStream):
@@ -165,7 +160,7 @@ def _named(late: type[Exception], broken: type[Exception]) -> Iterator[None]:
         raise late(str(error)) from error
     except EndOfStream as error:
         raise broken("the other side closed the connection") from error
-    except _BROKEN as error:
+    except (OSError, BrokenResourceError) as error:
         raise broken(str(error)) from error
 
 

@@ -119,19 +119,19 @@ async def test_a_certificate_of_another_host_is_refused_before_anything_is_sent(
 
 async def test_what_came_unasked_is_nobodys_answer() -> None:
     """A server says 408 to a connection that was idle too long, and closes it: the next request must not take that for its answer."""
-    said = asyncio.Event()
+    answered, said = asyncio.Event(), asyncio.Event()
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-        await writer.drain()
-        await asyncio.sleep(0.05)
+        await answered.wait()
         writer.write(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 4\r\n\r\nidle")
         await writer.drain()
         said.set()
 
     async with server(handler) as port, httpx.AsyncClient(transport=Connections(1), trust_env=False) as client:
         assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == 200
+        answered.set()
         await said.wait()
         answer = await client.get(f"http://127.0.0.1:{port}/")
         assert (answer.status_code, answer.text) == (200, "ok")
@@ -149,7 +149,7 @@ async def test_what_is_larger_than_every_buffer_arrives_whole() -> None:
 async def test_a_server_that_does_not_read_ends_the_write_in_time() -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
 
     async with server(handler) as port:
         stream = await Sockets().connect_tcp("127.0.0.1", port, timeout=5)
